@@ -1,0 +1,3 @@
+import { tool } from './support.mjs';
+
+process.exit(tool('prettier/bin/prettier.cjs', ['--write', '--log-level', 'warn', '.']));

@@ -1,0 +1,217 @@
+import { PusaError, toPusaError } from '../core/errors.ts';
+import type { Progress } from '../core/contract/job.ts';
+import { JobFolder } from './pipeline/job-folder.ts';
+import { runJob, type PipelineHooks } from './pipeline/pipeline.ts';
+import type { Rates, Result } from './pipeline/result.ts';
+import type { Wish } from './pipeline/watch.ts';
+import {
+  checkVersion,
+  idOf,
+  parseHostMessage,
+  protocolVersion,
+  type EngineMessage,
+  type HostMessage,
+} from './protocol.ts';
+import { availableMemory, measureProvider, reportDevice } from './runtime/device.ts';
+import { DeviceLost } from './runtime/failures.ts';
+import { chooseRuntime, type Choice } from './runtime/providers.ts';
+import type { Provider } from './runtime/runtime.ts';
+import { openPort, type Port } from './transport.ts';
+import { fitPreview, previewFrames, type PreviewMap } from './wan/preview.ts';
+import { loadModel } from './weights/load-model.ts';
+import { openPackage } from './weights/package.ts';
+
+type Render = Extract<HostMessage, { type: 'render' }>;
+
+/** Milliseconds between two messages about parts of a unit. */
+const progressInterval = 50;
+
+/** Exit code of an engine that asks to be started anew. */
+const restartCode = 75;
+
+/**
+ * The engine's message loop: one request at a time, answered by `done`, `reported`, `measured` or `failed`. ONNX
+ * Runtime blocks this thread while a segment runs, so cancelling takes effect between two.
+ */
+class Engine {
+  readonly #port: Port;
+  #current: { readonly id: number; wish: Wish } | null = null;
+  /** The provider chosen when none was asked for: found once. */
+  #choice: Choice | null = null;
+  /** Rates of jobs run so far, by model, provider and size. */
+  readonly #rates = new Map<string, Rates>();
+  /** By model. */
+  readonly #previewMaps = new Map<string, PreviewMap>();
+
+  constructor(port: Port) {
+    this.#port = port;
+    port.onMessage((value) => this.#receive(value));
+    port.onClose(() => process.exit(0));
+    process.on('uncaughtException', (thrown) => {
+      this.#fail(this.#current?.id ?? null, toPusaError(thrown));
+      if (this.#current !== null) this.#current.wish = 'cancel';
+    });
+    this.#send({ type: 'hello', protocol: protocolVersion, pid: process.pid });
+  }
+
+  #send(message: EngineMessage): void {
+    this.#port.send(message);
+  }
+
+  #fail(id: number | null, { code, message, remedy }: PusaError): void {
+    this.#send({ type: 'failed', id, error: { code, message, remedy } });
+  }
+
+  #log(text: string): void {
+    this.#send({ type: 'log', text: text.slice(0, 10_000) });
+  }
+
+  readonly #onTry = (provider: Provider | null): void => this.#send({ type: 'trying', provider });
+
+  #receive(value: unknown): void {
+    let message: HostMessage;
+    try {
+      message = parseHostMessage(value);
+      if (message.type === 'hello') checkVersion(message.protocol);
+    } catch (thrown) {
+      this.#fail(idOf(value), toPusaError(thrown));
+      return;
+    }
+    switch (message.type) {
+      case 'hello':
+        return;
+      case 'cancel':
+      case 'keep':
+        if (this.#current?.id === message.id) this.#current.wish = message.type;
+        return;
+      case 'render':
+        void this.#answer(message, async () => ({
+          type: 'done',
+          id: message.id,
+          result: await this.#render(message),
+        }));
+        return;
+      case 'report':
+        void this.#answer(message, async () => ({
+          type: 'reported',
+          id: message.id,
+          report: await reportDevice(message.avoid, this.#onTry),
+        }));
+        return;
+      case 'measure':
+        void this.#answer(message, async () => ({
+          type: 'measured',
+          id: message.id,
+          measurement: await measureProvider(message.provider, message.avoid, this.#onTry),
+        }));
+    }
+  }
+
+  async #answer({ id }: { readonly id: number }, work: () => Promise<EngineMessage>): Promise<void> {
+    if (this.#current !== null) {
+      this.#fail(id, busy());
+      return;
+    }
+    this.#current = { id, wish: 'run' };
+    try {
+      this.#send(await work());
+    } catch (thrown) {
+      if (thrown instanceof DeviceLost) restart(this.#port, thrown);
+      else this.#fail(id, toPusaError(thrown));
+    } finally {
+      this.#current = null;
+    }
+  }
+
+  async #render(message: Render): Promise<Result> {
+    const current = this.#current!;
+    const folder = await JobFolder.open(message.jobFolder);
+    const modelPackage = await openPackage(message.packageFolder);
+    const { runtime } = await this.#runtimeFor(message);
+    const availableBytes = availableMemory();
+    const model = loadModel(runtime, modelPackage, { availableBytes });
+    try {
+      const { width, height, plan } = folder.job;
+      const size = [model.hash, model.provider, width, height, plan.frames].join();
+      const result = await runJob(
+        folder,
+        model,
+        {
+          onProgress: this.#progressSender(message.id),
+          previews: message.previews ? this.#previewsOf(message.id, model.hash) : null,
+          log: (text) => this.#log(text),
+          wish: () => current.wish,
+        },
+        {
+          rates: { ...message.rates, ...this.#rates.get(size) },
+          smallerTiles: message.smallerTiles,
+          availableBytes,
+        },
+      );
+      this.#rates.set(size, result.rates);
+      return result;
+    } finally {
+      await model.release();
+    }
+  }
+
+  /** Sends every finished unit at once, and parts of one not more often than a person can see. */
+  #progressSender(id: number): (progress: Progress) => void {
+    let shown = '';
+    let sent = 0;
+    return (progress) => {
+      const unit = `${progress.phase} ${progress.done}`;
+      const now = performance.now();
+      if (unit === shown && now - sent < progressInterval) return;
+      shown = unit;
+      sent = now;
+      this.#send({ type: 'progress', id, progress });
+    };
+  }
+
+  /** Previews by a linear map, fitted once for each model. */
+  #previewsOf(id: number, hash: string): NonNullable<PipelineHooks['previews']> {
+    return {
+      prepare: async (codec) => {
+        if (!this.#previewMaps.has(hash)) this.#previewMaps.set(hash, await fitPreview(codec));
+      },
+      show: (latents) => {
+        const map = this.#previewMaps.get(hash);
+        if (map === undefined) return;
+        const [, cells, height, width] = latents.shape as [number, number, number, number];
+        const { buffer } = previewFrames(latents, map);
+        this.#send({ type: 'preview', id, cells, width, height, rgb: new Uint8Array(buffer) });
+      },
+    };
+  }
+
+  /** The provider of a render; the best that works is looked for once in the life of the process. */
+  async #runtimeFor({ provider, avoid }: Render): Promise<Choice> {
+    if (provider !== null) return chooseRuntime({ preferred: provider, avoid, onTry: this.#onTry });
+    if (this.#choice === null) {
+      this.#choice = await chooseRuntime({ avoid, onTry: this.#onTry });
+      for (const { reason } of this.#choice.refused) this.#log(reason);
+    }
+    return this.#choice;
+  }
+}
+
+/** Asks for a new process in place of this one, whose device is gone. */
+function restart(port: Port, reason: PusaError): void {
+  const message: EngineMessage = { type: 'log', text: reason.message };
+  port.send(message);
+  // The message leaves the process before it ends.
+  setTimeout(() => process.exit(restartCode), 100);
+}
+
+function busy(): PusaError {
+  return new PusaError('JOB_BUSY', 'The engine is at work on another job.', 'Wait until it has finished.');
+}
+
+const port = openPort();
+if (port === null) {
+  process.stderr.write('This is the engine of Pusa Studio; the application starts it.\n');
+  process.exitCode = 2;
+} else {
+  new Engine(port);
+}

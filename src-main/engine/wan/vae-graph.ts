@@ -1,0 +1,307 @@
+import { GraphBuilder, type Value } from '../onnx/graph.ts';
+import { attention, conv2d, conv3d, queryChunks } from '../onnx/layers.ts';
+import {
+  add,
+  concat,
+  div,
+  maximum,
+  mul,
+  pad,
+  reduceMean,
+  reshape,
+  resizeNearest2x,
+  silu,
+  slice,
+  split,
+  sqrt,
+  sub,
+  transpose,
+  unsqueeze,
+} from '../onnx/ops.ts';
+import type { WeightSource } from '../onnx/weights.ts';
+import type { OnnxModel, OperatorForms } from '../runtime/runtime.ts';
+import type { VaeConfig } from './vae-config.ts';
+import type { VaeStep } from './vae-steps.ts';
+
+/** Shape of one frame in the network: [1, channels, height, width]. */
+export type FrameShape = readonly [1, number, number, number];
+
+/**
+ * What a causal convolution remembers, as the graph inputs `<key>:1` and `<key>:2`: its input frames one and two back,
+ * or, where it has fewer channels out than in, what earlier frames add to this result and to the next.
+ */
+export interface Memory {
+  readonly key: string;
+  readonly shape: FrameShape;
+  /** Graph outputs that are the next frame's `:1` and `:2`; null: the `:2` will be the present `:1`. */
+  readonly next: readonly [one: string, two: string | null];
+}
+
+/** A graph that takes one frame `x` to `y` (`doubleTime`: to `y` and `z`, the earlier and the later frame). */
+export interface FrameGraph {
+  readonly model: OnnxModel;
+  readonly memories: readonly Memory[];
+  readonly output: FrameShape;
+}
+
+/** Everything that is the same for all graphs of a codec. */
+export interface FrameGraphOptions {
+  readonly config: VaeConfig;
+  readonly weights: WeightSource;
+  readonly forms: OperatorForms;
+}
+
+/** Builds the graph of consecutive steps (a `halveTime` or `doubleTime` stands alone) for frames of a fixed size. */
+export function buildFrameGraph(
+  name: string,
+  steps: readonly VaeStep[],
+  input: FrameShape,
+  options: FrameGraphOptions,
+): FrameGraph {
+  const graph = new GraphBuilder(name, options.weights);
+  const build = new FrameBuild(graph, options);
+  let x = graph.input('x', input);
+  const first = steps[0]!;
+  if (first.kind === 'halveTime') {
+    // The time convolution's window: the frame and the two before it (spec §4.4, downsample3d).
+    const window = [graph.input('x:2', input), graph.input('x:1', input), x];
+    x = graph.scope(first.key, () =>
+      build.overTime(window, `${first.key}.time_conv`, [first.width, first.width], 1),
+    );
+  } else if (first.kind === 'doubleTime') {
+    // The halves of the channels are the earlier and the later frame (spec §4.2, upsample3d).
+    const both = graph.scope(first.key, () =>
+      build.causal(x, `${first.key}.time_conv`, [2 * first.width, first.width], 1),
+    );
+    const [earlier, later] = split(both, 1, [first.width, first.width]);
+    x = earlier!;
+    graph.output('z', later!);
+  } else {
+    for (const step of steps) x = graph.scope(scopeOf(step), () => build.step(x, step));
+  }
+  graph.output('y', x);
+  return { model: graph.finish(), memories: build.memories, output: x.shape as FrameShape };
+}
+
+function scopeOf(step: VaeStep): string {
+  return 'key' in step ? step.key : step.kind;
+}
+
+class FrameBuild {
+  readonly memories: Memory[] = [];
+  readonly #graph: GraphBuilder;
+  readonly #options: FrameGraphOptions;
+
+  constructor(graph: GraphBuilder, options: FrameGraphOptions) {
+    this.#graph = graph;
+    this.#options = options;
+  }
+
+  step(x: Value, step: VaeStep): Value {
+    switch (step.kind) {
+      case 'causal': {
+        const inner =
+          step.norm === null ? x : silu(this.#norm(x, `${step.norm}.gamma`, [step.from, 1, 1, 1]));
+        return this.causal(inner, step.key, [step.to, step.from], 3);
+      }
+      case 'residual':
+        return this.#residual(x, step.key, step.from, step.to);
+      case 'attention':
+        return this.#attention(x, step.key, step.width);
+      case 'halveSpace':
+        return this.#conv2d(padRightAndBottom(x), `${step.key}.resample.1`, [step.to, step.from, 3, 3], {
+          stride: [2, 2],
+        });
+      case 'doubleSpace':
+        return this.#conv2d(
+          resizeNearest2x(x),
+          `${step.key}.resample.1`,
+          [step.to, step.from, 3, 3],
+          around(1),
+        );
+      case 'toLatent': {
+        // The first half of the channels is the mean μ; the log-variance is not used (spec §4.1).
+        const moments = this.#pointwise(x, 'conv1', 2 * step.zDim);
+        const { mean, std } = this.#options.config;
+        return div(sub(slice(moments, 1, 0, step.zDim), this.#perChannel(mean)), this.#perChannel(std));
+      }
+      case 'fromLatent': {
+        const { mean, std } = this.#options.config;
+        return this.#pointwise(
+          add(mul(x, this.#perChannel(std)), this.#perChannel(mean)),
+          'conv2',
+          step.zDim,
+        );
+      }
+      case 'halveTime':
+      case 'doubleTime':
+        throw this.#graph.invalid(`${step.kind} inside a run of frames`);
+    }
+  }
+
+  /** A causal convolution of kernel 3 × k × k (spec §4.2). */
+  causal(x: Value, key: string, channels: readonly [to: number, from: number], kernel: 1 | 3): Value {
+    const [to, from] = channels;
+    if (this.#options.forms.convolution === 'planes' && to < from)
+      return this.#summing(x, key, channels, kernel);
+    const shape = x.shape as FrameShape;
+    const oneBack = this.#graph.input(`${key}:1`, shape);
+    const twoBack = this.#graph.input(`${key}:2`, shape);
+    this.memories.push({ key, shape, next: [this.#keep(x, `${key}:0`), null] });
+    return this.overTime([twoBack, oneBack, x], key, channels, kernel);
+  }
+
+  /** A causal convolution that remembers sums instead of frames: fewer channels, so less memory. */
+  #summing(x: Value, key: string, [to, from]: readonly [number, number], kernel: 1 | 3): Value {
+    const shape = [1, to, x.shape[2] as number, x.shape[3] as number] as const;
+    const toThis = this.#graph.input(`${key}:1`, shape);
+    const toNext = this.#graph.input(`${key}:2`, shape);
+    const [oldest, middle, newest] = this.#planes([x, x, x], key, [to, from], kernel);
+    const next = [add(middle!, toNext), oldest!].map((sum, i) => this.#keep(sum, `${key}:next ${i + 1}`));
+    this.memories.push({ key, shape, next: [next[0]!, next[1]!] });
+    return add(newest!, toThis);
+  }
+
+  /** Makes a value an output without a copy; what is an input already needs one. @returns the output's name */
+  #keep(value: Value, name: string): string {
+    if (value.name !== 'x') {
+      this.#graph.expose(value);
+      return value.name;
+    }
+    this.#graph.output(name, value);
+    return name;
+  }
+
+  /** A 3 × k × k convolution over three frames, oldest first, to one frame. */
+  overTime(
+    frames: readonly Value[],
+    key: string,
+    channels: readonly [to: number, from: number],
+    kernel: 1 | 3,
+  ): Value {
+    const { convolution } = this.#options.forms;
+    if (convolution === 'planes')
+      return this.#planes(frames, key, channels, kernel).reduce((sum, y) => add(sum, y));
+    const [to, from] = channels;
+    const weight = this.#graph.weight(`${key}.weight`, [to, from, 3, kernel, kernel]);
+    const bias = this.#graph.weight(`${key}.bias`, [to]);
+    const { padding } = around((kernel - 1) / 2);
+    if (convolution === 'taps') {
+      const taps = reshape(transpose(weight, [0, 2, 1, 3, 4]), [to, 3 * from, kernel, kernel]);
+      return conv2d(fourChannels(concat(frames, 1)), fourChannels(taps), bias, { padding });
+    }
+    const stacked = concat(
+      frames.map((frame) => unsqueeze(frame, [2])),
+      2,
+    );
+    const y = conv3d(stacked, weight, bias, { padding: [[0, 0], ...padding] });
+    return reshape(y, [1, to, y.shape[3]!, y.shape[4]!]);
+  }
+
+  /** What each of three frames, oldest first, adds to a 3 × k × k convolution; the bias is in the newest's. */
+  #planes(
+    frames: readonly Value[],
+    key: string,
+    [to, from]: readonly [number, number],
+    kernel: 1 | 3,
+  ): Value[] {
+    const weight = this.#graph.weight(`${key}.weight`, [to, from, 3, kernel, kernel]);
+    const bias = this.#graph.weight(`${key}.bias`, [to]);
+    return frames.map((frame, time) => {
+      const plane = reshape(slice(weight, 2, time, time + 1), [to, from, kernel, kernel]);
+      return conv2d(frame, plane, time === 2 ? bias : null, around((kernel - 1) / 2));
+    });
+  }
+
+  #residual(x: Value, key: string, from: number, to: number): Value {
+    const part = (n: number): string => `${key}.residual.${n}`;
+    let y = silu(this.#norm(x, `${part(0)}.gamma`, [from, 1, 1, 1]));
+    y = this.causal(y, part(2), [to, from], 3);
+    y = silu(this.#norm(y, `${part(3)}.gamma`, [to, 1, 1, 1]));
+    y = this.causal(y, part(6), [to, to], 3);
+    return add(y, from === to ? x : this.#pointwise(x, `${key}.shortcut`, to));
+  }
+
+  /** Attention over the positions of one frame, a single head of the whole width. */
+  #attention(x: Value, key: string, width: number): Value {
+    const [, , height, columns] = x.shape as FrameShape;
+    const positions = height * columns;
+    const normed = this.#norm(x, `${key}.norm.gamma`, [width, 1, 1]);
+    const qkv = this.#conv2d(normed, `${key}.to_qkv`, [3 * width, width, 1, 1]);
+    const rows = transpose(reshape(qkv, [1, 3 * width, positions]), [0, 2, 1]);
+    const [q, k, v] = split(rows, 2, [width, width, width]);
+    const { attention: form, attentionRows } = this.#options.forms;
+    const attended = attention(q!, k!, v!, {
+      heads: 1,
+      form,
+      chunks: queryChunks(form, attentionRows, { queries: positions, keys: positions, heads: 1 }),
+    });
+    const back = reshape(transpose(attended, [0, 2, 1]), x.shape);
+    return add(x, this.#conv2d(back, `${key}.proj`, [width, width, 1, 1]));
+  }
+
+  /** x / max(‖x‖₂, 1e-12) · √C · γ over the channels (spec §4.2), with ‖x‖₂ = √(C · mean x²). */
+  #norm(x: Value, gamma: string, shape: readonly number[]): Value {
+    const channels = shape[0]!;
+    const meanSquare = maximum(reduceMean(mul(x, x), [1]), 1e-24 / channels);
+    return mul(div(x, sqrt(meanSquare)), reshape(this.#graph.weight(gamma, shape), [1, channels, 1, 1]));
+  }
+
+  /** A 1×1×1 convolution from the channels of x to `to`. */
+  #pointwise(x: Value, key: string, to: number): Value {
+    const from = x.shape[1] as number;
+    const weight = reshape(this.#graph.weight(`${key}.weight`, [to, from, 1, 1, 1]), [to, from, 1, 1]);
+    return conv2d(x, weight, this.#graph.weight(`${key}.bias`, [to]));
+  }
+
+  #conv2d(
+    x: Value,
+    key: string,
+    shape: readonly number[],
+    options: Parameters<typeof conv2d>[3] = {},
+  ): Value {
+    return conv2d(
+      x,
+      this.#graph.weight(`${key}.weight`, shape),
+      this.#graph.weight(`${key}.bias`, [shape[0]!]),
+      options,
+    );
+  }
+
+  #perChannel(numbers: readonly number[]): Value {
+    return this.#graph.constant(numbers, [1, numbers.length, 1, 1]);
+  }
+}
+
+/**
+ * Zero channels (axis 1) up to a multiple of 4. WebGPU's two-dimensional convolution is silently wrong for 6, 9, 15,
+ * 18 … channels in and a multiple of 4 out (ONNX Runtime 1.30; relative error about 1).
+ */
+function fourChannels(x: Value): Value {
+  const missing = -(x.shape[1] as number) & 3;
+  if (missing === 0) return x;
+  return pad(
+    x,
+    x.shape.map((_, axis) => [0, axis === 1 ? missing : 0]),
+  );
+}
+
+/** One row and one column of zeros. */
+function padRightAndBottom(x: Value): Value {
+  return pad(x, [
+    [0, 0],
+    [0, 0],
+    [0, 1],
+    [0, 1],
+  ]);
+}
+
+/** The same zero padding before and after both axes of space. */
+function around(size: number): { readonly padding: readonly (readonly [number, number])[] } {
+  return {
+    padding: [
+      [size, size],
+      [size, size],
+    ],
+  };
+}

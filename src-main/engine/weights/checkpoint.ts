@@ -1,0 +1,46 @@
+import { basename } from 'node:path';
+import { PusaError } from '../../core/errors.ts';
+import type { Dtype } from './dtypes.ts';
+
+/** One tensor of a checkpoint: where its bytes lie, so that a graph can point at them in place. */
+export interface TensorEntry {
+  /** Name inside the file. */
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** Absolute path. */
+  readonly file: string;
+  /** Absolute byte offset in the file. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** An open checkpoint. Keys of `entries` are what `read` takes; a renamed view has keys other than the file's names. */
+export interface Checkpoint {
+  /** The path it was opened by. */
+  readonly path: string;
+  /** Every file it consists of, absolute. */
+  readonly files: readonly string[];
+  /** The safetensors `__metadata__`, of all shards together. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  /** @returns the tensor's values as float32, row-major; integers and narrower floats are converted. */
+  read(name: string): Promise<Float32Array>;
+  /** @returns the tensor's bytes as they stand in the file. */
+  readBytes(name: string): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** The refusal of a broken checkpoint; `what` continues the sentence after a colon. */
+export function invalid(file: string, what: string): PusaError {
+  return new PusaError(
+    'CHECKPOINT_INVALID',
+    `"${basename(file)}" cannot be used: ${what}.`,
+    'Download the file again, and check its size against the page you took it from.',
+  );
+}
+
+/** Names come from the file: shorten what goes into a sentence. */
+export function clip(name: string): string {
+  return name.length <= 80 ? name : `${name.slice(0, 77)}…`;
+}

@@ -1,0 +1,84 @@
+import { basename } from 'node:path';
+import { PusaError } from '../../core/errors.ts';
+import { clip, type Checkpoint } from './checkpoint.ts';
+
+/** Upper bounds of the numbers a checkpoint's metadata may state. */
+const limits: Readonly<Record<string, number>> = {
+  'pusa.num_heads': 1024,
+  'pusa.text_len': 4096,
+  'pusa.native_width': 4096,
+  'pusa.native_height': 4096,
+  'pusa.native_fps': 240,
+  'pusa.native_frames': 4001,
+  'pusa.recommended_steps': 200,
+  'pusa.recommended_cfg': 30,
+  'pusa.recommended_shift': 50,
+  'pusa.recommended_lora_strength': 4,
+};
+const mayBeZero = new Set(['pusa.recommended_cfg', 'pusa.recommended_lora_strength']);
+const whole = new Set([
+  'num_heads',
+  'text_len',
+  'native_width',
+  'native_height',
+  'native_frames',
+  'recommended_steps',
+]);
+
+/**
+ * A number from `__metadata__`, null where the file does not state it.
+ * @throws PusaError CHECKPOINT_INVALID
+ */
+export function metadataNumber(checkpoint: Checkpoint, key: string): number | null {
+  const text = checkpoint.metadata[key];
+  if (text === undefined) return null;
+  const value = /^\d{1,6}(\.\d{1,6})?$/.test(text) ? Number(text) : NaN;
+  const isWhole = Number.isInteger(value) || !whole.has(key.replace(/^pusa\./, ''));
+  if (!(value >= 0 && value <= (limits[key] ?? 0)) || !isWhole || (value === 0 && !mayBeZero.has(key))) {
+    throw new PusaError(
+      'CHECKPOINT_INVALID',
+      `"${basename(checkpoint.path)}" states the impossible ${key} "${clip(text)}".`,
+      'Ask its author for a corrected file.',
+    );
+  }
+  return value;
+}
+
+/** A line of text from `__metadata__`, null where the file does not state it. */
+export function metadataText(checkpoint: Checkpoint, key: string): string | null {
+  const text = checkpoint.metadata[key]?.replaceAll(/\p{C}+/gu, ' ').trim();
+  return text === undefined || text === '' ? null : text.slice(0, 200);
+}
+
+/** What a model says about itself beyond its tensors; Wan2.1's and Pusa's published values where it is silent. */
+export interface ModelCard {
+  readonly name: string | null;
+  readonly licence: string | null;
+  readonly recommended: { readonly steps: number; readonly cfg: number; readonly shift: number };
+  readonly native: {
+    readonly width: number;
+    readonly height: number;
+    readonly fps: number;
+    readonly frames: number;
+  };
+}
+
+/** Reads the card from the metadata of the diffusion model. Defaults: spec §3.3, §3.4. */
+export function modelCard(checkpoint: Checkpoint): ModelCard {
+  const number = (key: string, otherwise: number): number => metadataNumber(checkpoint, key) ?? otherwise;
+  return {
+    name: metadataText(checkpoint, 'pusa.name'),
+    licence: metadataText(checkpoint, 'pusa.licence'),
+    recommended: {
+      steps: number('pusa.recommended_steps', 30),
+      cfg: number('pusa.recommended_cfg', 3),
+      shift: number('pusa.recommended_shift', 5),
+    },
+    native: {
+      width: number('pusa.native_width', 832),
+      height: number('pusa.native_height', 480),
+      fps: number('pusa.native_fps', 16),
+      frames: number('pusa.native_frames', 81),
+    },
+  };
+}

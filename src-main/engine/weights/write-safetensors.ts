@@ -1,0 +1,58 @@
+import { open } from 'node:fs/promises';
+import { dtypeBytes, type Dtype } from './dtypes.ts';
+
+/** A tensor to write: `bytes` little-endian in `dtype`, or float32 values. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array | Float32Array;
+}
+
+/**
+ * Writes a safetensors file, tensors in the order given, the data section aligned to 64 bytes (so that a mapped float
+ * is aligned too).
+ * @throws RangeError when a tensor's bytes do not match its shape and format
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<TensorToWrite>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const list = [...tensors];
+  const header: Record<string, unknown> = {};
+  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
+  let at = 0;
+  for (const { name, dtype, shape, data } of list) {
+    const bytes = shape.reduce((product, side) => product * side, 1) * dtypeBytes[dtype];
+    if (data.byteLength !== bytes)
+      throw new RangeError(`${name}: ${data.byteLength} bytes, shape needs ${bytes}`);
+    header[name] = { dtype, shape, data_offsets: [at, at + bytes] };
+    at += bytes;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const padded = Math.ceil((8 + json.length) / 64) * 64 - 8;
+  const start = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(start.buffer).setBigUint64(0, BigInt(padded), true);
+  start.set(json, 8);
+  const file = await open(path, 'w');
+  try {
+    await file.writeFile(start);
+    for (const { data } of list)
+      await file.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  } finally {
+    await file.close();
+  }
+}
+
+/** float32 values as bfloat16 bytes, rounded to nearest even. */
+export function toBfloat16(values: Float32Array): Uint8Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < bits.length; i++) {
+    const word = bits[i]!;
+    const nan = (word & 0x7fffffff) > 0x7f800000;
+    halves[i] = nan ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return new Uint8Array(halves.buffer);
+}

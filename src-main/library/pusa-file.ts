@@ -1,0 +1,7 @@
+/**
+ * `.pusa` files, version 1: one SQLite database with a project, its settings and, by choice, its media and takes.
+ * A file is written whole and never changed in place.
+ */
+export { readPusaFile, type PusaFile } from './pusa-file-read.ts';
+export { writePusaFile, type MediaSource, type PusaFileContents } from './pusa-file-write.ts';
+export type { Settings, SettingValue, TakeEntry } from './pusa-file-format.ts';

@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { PusaError, toPusaError } from '../core/errors.ts';
+import { writeGif } from './encode-gif.ts';
+import { writeMovie } from './encode-movie.ts';
+import { writePictures } from './encode-png.ts';
+import { writeMp4Here } from './encode-wasm.ts';
+import { pictureName, planOutput, type OutputPlan } from './output.ts';
+import { limits, type Size } from './types.ts';
+
+/** A take to write. */
+export interface TakeOutput extends Size {
+  /** RGB8 frames in order, `width × height × 3` bytes each, at least one. */
+  readonly frames: AsyncIterable<Uint8Array>;
+  /** Frames per second, 1 … 240. */
+  readonly fps: number;
+  /** A name that {@link planOutput} understands; a file of that name is replaced, a sequence is not. */
+  readonly path: string;
+  /** The take as JSON (an object), stored inside the file: `readTake` gets it back. */
+  readonly metadata: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Writes a take as mp4 (H.264), webm (VP9), gif or a sequence of PNG. It is written under a temporary name beside
+ * its place and renamed when it is whole: a failure leaves nothing behind and a former file untouched.
+ * @returns the path to find it by: the file's, or a sequence's folder or pattern
+ * @throws PusaError as {@link planOutput}; DISK_FULL, WRITE_FAILED, CANCELLED; whatever `frames` throws
+ */
+export async function encodeTake(output: TakeOutput): Promise<string> {
+  if (Buffer.byteLength(output.metadata) > limits.take) {
+    throw new PusaError(
+      'INTERNAL',
+      'The description of the take is too long to be stored in a file.',
+      'Report this.',
+    );
+  }
+  const plan = await planOutput(output.path, output);
+  const checked = { ...output, frames: checkFrames(output) };
+  const place = plan.format === 'png' ? plan.folder : resolve(plan.path);
+  // Pictures for a folder that is there already are gathered inside it, so that renaming stays on one disk.
+  const beside = plan.format === 'png' && !plan.isNew ? place : dirname(place);
+  const temporary = join(beside, `.pusa-${randomUUID()}.part`);
+  try {
+    if (plan.format === 'png') {
+      await mkdir(temporary);
+      const count = await writePictures(checked, temporary, (n) => pictureName(plan, n));
+      await placePictures(plan, temporary, count);
+      return plan.path;
+    }
+    await write(plan, checked, temporary);
+    await flush(temporary);
+    output.signal?.throwIfAborted();
+    await rename(temporary, place);
+    return plan.path;
+  } catch (thrown) {
+    if (output.signal?.aborted === true) {
+      throw new PusaError('CANCELLED', 'Writing the file was cancelled.', 'Nothing was written.', {
+        cause: thrown,
+      });
+    }
+    throw toPusaError(thrown);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+function write(
+  plan: Exclude<OutputPlan, { format: 'png' }>,
+  output: TakeOutput,
+  temporary: string,
+): Promise<void> {
+  if (plan.format === 'gif') return writeGif(output, temporary);
+  if (plan.by === 'wasm') return writeMp4Here(output, temporary);
+  return writeMovie(output, plan.format, plan.by, temporary);
+}
+
+/** Passes frames on that are what they should be, and stops where a person cancelled. */
+async function* checkFrames({ frames, width, height, signal }: TakeOutput): AsyncGenerator<Uint8Array, void> {
+  let count = 0;
+  for await (const frame of frames) {
+    signal?.throwIfAborted();
+    if (frame.length !== width * height * 3) {
+      throw new PusaError(
+        'INTERNAL',
+        `Frame ${count + 1} has ${frame.length} bytes; ${width} × ${height} pixels have ${width * height * 3}.`,
+        'Report this with the log.',
+      );
+    }
+    count++;
+    yield frame;
+  }
+  if (count === 0) throw new PusaError('INTERNAL', 'The take has no frames.', 'Generate it again.');
+}
+
+/** Moves pictures to their place: a new folder at once, into one that is there one by one, undone if one fails. */
+async function placePictures(
+  plan: OutputPlan & { format: 'png' },
+  temporary: string,
+  count: number,
+): Promise<void> {
+  if (plan.isNew) {
+    await rename(temporary, plan.folder);
+    return;
+  }
+  const placed: string[] = [];
+  try {
+    for (let n = 1; n <= count; n++) {
+      const name = pictureName(plan, n);
+      await rename(join(temporary, name), join(plan.folder, name));
+      placed.push(name);
+    }
+  } catch (thrown) {
+    for (const name of placed) await rm(join(plan.folder, name), { force: true });
+    throw thrown;
+  }
+}
+
+/** Brings a file's bytes to the disk before its name appears: a power cut must not leave an empty one. */
+async function flush(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,91 @@
+import { access, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Progress, Take } from '../core/contract/job.ts';
+import { JobFolder, readFrames } from '../engine/pipeline/job-folder.ts';
+import type { Preview } from '../engine/protocol.ts';
+import type { Supervisor } from '../engine/supervisor.ts';
+import { encodeTake } from '../media/encode.ts';
+import { software } from './software.ts';
+
+/** What a caller hears while a job runs. */
+export interface RenderHooks {
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onPreview?: (preview: Preview) => void;
+  /** Ends the job with CANCELLED; what is done stays in its folder and can be resumed. */
+  readonly signal?: AbortSignal;
+}
+
+/** A rendered take: what is in the file beside its pictures, and what was done otherwise than asked. */
+export interface Rendered {
+  readonly take: Take;
+  readonly notes: readonly string[];
+}
+
+/** True when a folder holds a frozen job. */
+export async function holdsJob(folder: string): Promise<boolean> {
+  return access(join(folder, 'job.json')).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Runs a frozen job (from where it stopped, if it did) and writes its take.
+ * @param output the format follows its ending
+ * @throws PusaError of the engine or the encoder, CANCELLED
+ */
+export async function renderJob(
+  supervisor: Supervisor,
+  jobFolder: string,
+  packageFolder: string,
+  output: string,
+  hooks: RenderHooks = {},
+): Promise<Rendered> {
+  const { job } = await JobFolder.open(jobFolder);
+  const result = await supervisor.render(jobFolder, packageFolder, hooks);
+  hooks.onProgress?.({ phase: 'save', done: 0, total: result.frames, secondsLeft: null, fraction: 1 });
+  const take: Take = {
+    version: 1,
+    software,
+    jobId: job.id,
+    createdAt: new Date().toISOString(),
+    width: job.width,
+    height: job.height,
+    fps: job.fps,
+    prompt: job.prompt,
+    negativePrompt: job.negativePrompt,
+    sampler: job.sampler,
+    plan: job.plan,
+    model: job.model,
+    provider: result.provider,
+    partial: result.partial,
+  };
+  await encodeTake({
+    frames: countFrames(readFrames(jobFolder, result), result.frames, hooks.onProgress),
+    width: job.width,
+    height: job.height,
+    fps: job.fps,
+    path: output,
+    metadata: JSON.stringify(take),
+    ...(hooks.signal ? { signal: hooks.signal } : {}),
+  });
+  return { take, notes: result.notes };
+}
+
+/** Removes a job's folder once its take is safe. Only folders that hold a job are removed. */
+export async function removeJob(folder: string): Promise<void> {
+  if (await holdsJob(folder)) await rm(folder, { recursive: true });
+}
+
+async function* countFrames(
+  frames: AsyncIterable<Uint8Array>,
+  total: number,
+  onProgress: RenderHooks['onProgress'],
+): AsyncGenerator<Uint8Array> {
+  let done = 0;
+  for await (const frame of frames) {
+    yield frame;
+    done++;
+    onProgress?.({ phase: 'save', done, total, secondsLeft: null, fraction: 1 });
+  }
+}
