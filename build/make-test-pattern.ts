@@ -1,5 +1,5 @@
 /**
- * Makes `resources/models/test-pattern`: a package of the golden cases' random weights, so that everything can be
+ * Makes `test/fixtures/models/test-pattern`: a package of the golden cases' random weights, so that everything can be
  * tried without a download. Its videos are noise by design. Run: node build/make-test-pattern.ts
  */
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { writeSafetensors, type TensorToWrite } from '../src-main/engine/weights
 
 const root = join(import.meta.dirname, '..');
 const goldens = join(root, 'test', 'fixtures', 'goldens');
-const folder = join(root, 'resources', 'models', 'test-pattern');
+const folder = join(root, 'test', 'fixtures', 'models', 'test-pattern');
 const licence = 'MIT';
 
 /** Copies a checkpoint's tensors as they are, with metadata. */

@@ -14,7 +14,7 @@ import ts from 'typescript';
 const rooms = {
   core: { enters: [], packages: ['zod'] },
   engine: { enters: ['core'], packages: null, node: true },
-  library: { enters: ['core'], packages: null, node: true },
+  library: { enters: ['core', 'media'], packages: null, node: true },
   media: { enters: ['core'], packages: null, node: true },
   studio: { enters: ['core', 'engine', 'library', 'media'], packages: null, node: true, manifest: true },
   web: { enters: ['core', 'studio'], packages: null, node: true },

@@ -42,8 +42,8 @@ def build(work: str, count: int) -> None:
     log = os.path.join(work, "cache.jsonl")
     path = os.path.join(work, "latents.pt")
     view = (1, -1, 1, 1, 1)
-    if os.path.exists(path):
-        known = torch.load(path)
+    if os.path.exists(os.path.join(work, "vae_folded.safetensors")):
+        known = torch.load(path) if os.path.exists(path) else torch.empty(0)
         if len(known) >= len(clips):
             return
         vae = load_vae(work).to(device)

@@ -44,14 +44,14 @@ def export_models(work: str) -> str:
         **common, "pusa.num_heads": str(dit.config["heads"]), "pusa.text_len": str(TEXT_LEN),
         "pusa.native_width": str(data.SIZE), "pusa.native_height": str(data.SIZE), "pusa.native_fps": str(data.FPS),
         "pusa.native_frames": str(data.FRAMES), "pusa.recommended_steps": "10", "pusa.recommended_cfg": "2",
-        "pusa.recommended_shift": f"{SHIFT:g}"})
+        "pusa.recommended_shift": f"{SHIFT:g}", "pusa.recommended_lora_strength": "1"})
     spiece = torch.from_numpy(np.frombuffer(build_model(), np.uint8).copy())
     write({**compact(text.state_dict()), "spiece_model": spiece}, os.path.join(folder, FILES["text"]), {
         **common, "pusa.num_heads": str(text.config["heads"]), "pusa.text_len": str(TEXT_LEN)})
     lora_path = os.path.join(work, "lora.pt")
     if os.path.exists(lora_path):
         lora_state = torch.load(lora_path, weights_only=False)["lora"]
-        write(compact(lora_state), os.path.join(folder, FILES["lora"]), {**common, "pusa.recommended_strength": "1"})
+        write(compact(lora_state), os.path.join(folder, FILES["lora"]), common)
     return folder
 
 

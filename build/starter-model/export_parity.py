@@ -61,6 +61,7 @@ def main(folder: str) -> None:
     if "pusa" in models:
         tensors["dit_pusa_output"] = models["pusa"](latent, timesteps, context)[0]
     save_file({k: v.contiguous() for k, v in tensors.items()}, os.path.join(folder, "parity.safetensors"))
+    os.chmod(os.path.join(folder, "parity.safetensors"), 0o644)
     with open(os.path.join(folder, "parity.json"), "w") as f:
         json.dump({
             "prompt": scene.caption, "text_len": length, "lora_strength": 1.0,

@@ -29,7 +29,7 @@ class Reading:
 
 
 def _row_colours(frame: np.ndarray) -> np.ndarray:
-    """Median of every row's outermost pixels and whole row, float32 [H, 3]."""
+    """Median colour of every row, float32 [H, 3]."""
     return np.median(frame.astype(np.float32), axis=1)
 
 
@@ -46,7 +46,7 @@ def read_background(video: np.ndarray) -> str:
 
 
 def object_masks(video: np.ndarray) -> np.ndarray:
-    """Largest deviation from the median row colour, without the shadow: bool [T, H, W]."""
+    """Pixels far from their row's median colour that are not shadow: bool [T, H, W]."""
     frames = video.astype(np.float32)
     rows = np.median(frames, axis=(0, 2))[None, :, None, :]
     difference = frames - rows

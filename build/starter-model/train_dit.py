@@ -17,7 +17,7 @@ from umt5 import UMT5
 TEXT_LEN = 32
 SHIFT = 3.0
 CAPTION_DROP = 0.10
-BATCH, IMAGE_BATCH = 8, 40
+BATCH, IMAGE_BATCH = 12, 40
 IMAGE_PHASE = 0.16
 RANK = 32
 
@@ -87,8 +87,11 @@ def set_rate(optimiser, rate: float) -> None:
         group["lr"] = rate
 
 
-def train_base(work: str, minutes: float, peak: float = 1.5e-3, decay_from: float = 0.5, seed: int = 0) -> None:
-    """Flow matching with one timestep per clip; the first part also trains single latent frames in large batches."""
+def train_base(work: str, minutes: float, peak: float = 1.5e-3, decay_from: float = 0.4, seed: int = 0) -> None:
+    """Flow matching with one timestep per clip; the first part also trains single latent frames in large batches.
+
+    A continued run warms up again to 70 % of the peak rate.
+    """
     device = pick_device()
     corpus = Corpus(work)
     dit, text = build_models()
@@ -105,11 +108,13 @@ def train_base(work: str, minutes: float, peak: float = 1.5e-3, decay_from: floa
     step = 0
     if saved:
         step = saved["step"]
-        optimiser.load_state_dict(saved["optimiser"])
+        peak *= 0.7
+        if "optimiser" in saved:
+            optimiser.load_state_dict(saved["optimiser"])
         average = Average(parameters, 0.997, [v.to(device) for v in saved["average"]], saved["count"])
     rng = np.random.default_rng([seed, step])
     torch.manual_seed(seed + step)
-    budget, last_save, running = Budget(minutes), 0.0, {}
+    budget, last_save, running, first_step = Budget(minutes), 0.0, {}, step
 
     def save():
         save_atomic({"dit": dit.state_dict(), "text": text.state_dict(), "optimiser": optimiser.state_dict(),
@@ -130,7 +135,7 @@ def train_base(work: str, minutes: float, peak: float = 1.5e-3, decay_from: floa
         loss = (prediction - (noise - latents)).square().mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        warm = min(1.0, (step + 1) / 50)
+        warm = min(1.0, (step - first_step + 1) / 50)
         cooled = 1.0 if progress < decay_from else max(0.04, 1 - (progress - decay_from) / (1 - decay_from))
         set_rate(optimiser, peak * warm * cooled)
         optimiser.step()

@@ -4,7 +4,7 @@ import { PusaError } from '../core/errors.ts';
 import { openPackage, type ModelPackage } from '../engine/weights/package.ts';
 
 /** The model used where a project names none. */
-export const defaultModel = 'test-pattern';
+export const defaultModel = 'starter';
 
 /**
  * Opens a model package by its id.

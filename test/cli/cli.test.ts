@@ -12,7 +12,7 @@ import { root } from '../support/places.ts';
 
 const cli = join(root, 'out/main/cli.js');
 const samples = join(root, 'resources/samples');
-const picture = join(samples, 'media/harbour.png');
+const picture = join(samples, 'media/green-cube.png');
 const hasFfmpeg = spawnSync('ffmpeg', ['-version']).status === 0;
 if (!hasFfmpeg) process.stderr.write('SKIPPED: renders with a video source: ffmpeg is not installed.\n');
 
@@ -35,8 +35,8 @@ describe('render', () => {
     expect(err).toContain('Denoising');
     expect(status).toBe(0);
     const probe = await probeMedia(join(folder, 'first.mp4'));
-    expect([probe.codec, probe.width, probe.height, probe.fps]).toEqual(['h264', 80, 48, 16]);
-    expect(probe.duration).toBeCloseTo(17 / 16, 2);
+    expect([probe.codec, probe.width, probe.height, probe.fps]).toEqual(['h264', 96, 96, 8]);
+    expect(probe.duration).toBeCloseTo(17 / 8, 2);
     expect(existsSync(join(folder, 'first.mp4.job'))).toBe(false);
   });
 
@@ -61,6 +61,8 @@ describe('render', () => {
       '0=fixed',
       '--steps',
       '4',
+      '--shift',
+      '5',
       '--dry-run',
     );
     expect(status).toBe(0);

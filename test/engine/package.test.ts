@@ -15,7 +15,7 @@ import { checkpointWeights } from '../../src-main/engine/wan/checkpoint-weights.
 import { createDenoiser } from '../../src-main/engine/wan/dit.ts';
 import { readTensors } from '../goldens/tensors.ts';
 
-const bundled = join(import.meta.dirname, '../../resources/models/test-pattern');
+const bundled = join(import.meta.dirname, '../fixtures/models/test-pattern');
 const goldens = join(import.meta.dirname, '../fixtures/goldens');
 const folders: string[] = [];
 /** A copy of the bundled package to spoil. */

@@ -184,7 +184,7 @@ test('tiles follow the memory there is, and only shrink', async () => {
 describe('a whole job in this process', () => {
   let loaded: LoadedModel;
   beforeAll(async () => {
-    const folder = join(import.meta.dirname, '../../resources/models/test-pattern');
+    const folder = join(import.meta.dirname, '../fixtures/models/test-pattern');
     loaded = loadModel(createRuntime('cpu'), await openPackage(folder));
   });
   afterAll(() => loaded.release());

@@ -8,7 +8,7 @@ import { createSupervisor } from '../../src-main/engine/supervisor.ts';
 import { nodeFork } from '../../src-main/engine/transport.ts';
 
 const entry = join(import.meta.dirname, '../../src-main/engine/process.ts');
-const packageFolder = join(import.meta.dirname, '../../resources/models/test-pattern');
+const packageFolder = join(import.meta.dirname, '../fixtures/models/test-pattern');
 
 let root: string;
 beforeAll(() => {

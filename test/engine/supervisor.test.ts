@@ -31,7 +31,7 @@ import { outcomeOf, smallJob, smallUnits, type SmallJob } from './jobs.ts';
 import { killing, pointIn, seeded } from './kill.ts';
 
 const entry = join(import.meta.dirname, '../../src-main/engine/process.ts');
-const packageFolder = join(import.meta.dirname, '../../resources/models/test-pattern');
+const packageFolder = join(import.meta.dirname, '../fixtures/models/test-pattern');
 const steps = 4;
 
 let root: string;

@@ -204,7 +204,7 @@ describe('the streaming VAE', () => {
       );
       for (const list of [counts, decoded]) {
         expect(list.length).toBeGreaterThan(8);
-        expect(list).toEqual(list.map((_, i) => [i, list.length]));
+        expect(list).toEqual(list.map((_, i) => [i + 1, list.length]));
       }
     }
     const expected = await codec.encode(video, null);

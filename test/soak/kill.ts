@@ -11,7 +11,7 @@ import { outcomeOf, smallJob, smallUnits } from '../engine/jobs.ts';
 import { killing, killPhases, pointIn, seeded } from '../engine/kill.ts';
 
 const entry = join(import.meta.dirname, '../../src-main/engine/process.ts');
-const packageFolder = join(import.meta.dirname, '../../resources/models/test-pattern');
+const packageFolder = join(import.meta.dirname, '../fixtures/models/test-pattern');
 const wanted = Number(process.argv[2] ?? 20);
 const seed = Number(process.argv[3] ?? 20);
 const steps = 12;

@@ -1,7 +1,8 @@
+import type { Provider } from '../../core/contract/device.ts';
 import type { Tensor } from '../networks.ts';
 
-export const providers = ['cpu', 'webgpu', 'dml', 'cuda'] as const;
-export type Provider = (typeof providers)[number];
+export { providers } from '../../core/contract/device.ts';
+export type { Provider };
 
 /** Forms of operators that differ by provider and adapter; the canary picks them (see `canary.ts`). */
 export interface OperatorForms {

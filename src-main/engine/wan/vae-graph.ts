@@ -180,9 +180,13 @@ class FrameBuild {
     kernel: 1 | 3,
   ): Value {
     const { convolution } = this.#options.forms;
-    if (convolution === 'planes')
-      return this.#planes(frames, key, channels, kernel).reduce((sum, y) => add(sum, y));
     const [to, from] = channels;
+    const [, , height, width] = frames[0]!.shape as FrameShape;
+    // Cutting the weights into planes copies them: only where that is less than joining the frames.
+    const frameIsLarger = height * width > to * 3 * kernel * kernel;
+    if (convolution === 'planes' && frameIsLarger) {
+      return this.#planes(frames, key, channels, kernel).reduce((sum, part) => add(sum, part));
+    }
     const weight = this.#graph.weight(`${key}.weight`, [to, from, 3, kernel, kernel]);
     const bias = this.#graph.weight(`${key}.bias`, [to]);
     const { padding } = around((kernel - 1) / 2);

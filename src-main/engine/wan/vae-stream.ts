@@ -30,7 +30,7 @@ export interface FrameNetwork {
 }
 
 export interface FrameStream {
-  /** @param onRun called before each graph run; what it throws ends the stream */
+  /** @param onRun called after each graph run; what it throws ends the stream */
   push(frame: Tensor, emit: EmitFrame, onRun: () => void): Promise<void>;
 }
 
@@ -113,43 +113,64 @@ function countRuns(stages: readonly Stage[], frames: number): number {
   return total;
 }
 
-/** What one stage knows of the video so far. */
+/** What one stage knows of the video so far. Its memory is its own: frames are copied in, so nothing is kept alive. */
 interface StageState {
   frames: number;
-  /** Per causal convolution: its inputs `:1` and `:2`. */
-  readonly remembered: Map<string, readonly [Tensor, Tensor]>;
-  /** `halveTime`: frames that a coming one needs. */
-  held: Tensor[];
+  /** Per causal convolution: its inputs `:1` and `:2`; zero before the first frame. */
+  readonly remembered: Map<string, [one: Float32Array, two: Float32Array]>;
+  /** `halveTime`: the two frames before the present one, and it. `doubleTime`: the later frame, while the earlier is under way. */
+  readonly kept: Float32Array[];
 }
 
 function startStream(stages: readonly Stage[]): FrameStream {
-  const states = stages.map((): StageState => ({ frames: 0, remembered: new Map(), held: [] }));
-  const memory = new FrameMemory();
+  const states = stages.map(({ memories }): StageState => ({
+    frames: 0,
+    remembered: new Map(
+      memories.map(({ key, shape }) => [
+        key,
+        [new Float32Array(sizeOf(shape)), new Float32Array(sizeOf(shape))],
+      ]),
+    ),
+    kept: [],
+  }));
+  const shapes = stages.flatMap(({ memories, output }) => [output, ...memories.map(({ shape }) => shape)]);
+  const scratch = new Scratch(Math.max(...shapes.map(sizeOf)));
   const last = stages.length - 1;
 
-  /** Runs a stage's graph. Its input and what it remembered of two frames back are needed no more. */
-  const runStage = async (at: number, x: Tensor): Promise<Record<string, Tensor>> => {
+  const keep = (state: StageState, slot: number, { data }: Tensor): Float32Array => {
+    const own = (state.kept[slot] ??= new Float32Array(data.length));
+    own.set(data);
+    return own;
+  };
+
+  /** Runs a stage's graph; its input is needed no more. */
+  const runStage = async (
+    at: number,
+    x: Tensor,
+    others: Readonly<Record<string, Tensor>> = {},
+  ): Promise<Record<string, Tensor>> => {
     const { kind, segment, memories, output } = stages[at]!;
     const { remembered } = states[at]!;
-    const inputs: Record<string, Tensor> = { x };
+    const inputs: Record<string, Tensor> = { x, ...others };
     const into: Record<string, Float32Array> = {};
     for (const { key, shape, next } of memories) {
-      const [one, two] = remembered.get(key) ?? [memory.zeros(shape), memory.zeros(shape)];
-      inputs[`${key}:1`] = one;
-      inputs[`${key}:2`] = two;
-      for (const name of next) if (name !== null) into[name] = memory.take(shape);
+      const [one, two] = remembered.get(key)!;
+      inputs[`${key}:1`] = { data: one, shape };
+      inputs[`${key}:2`] = { data: two, shape };
+      for (const name of next) if (name !== null) into[name] = scratch.take(shape);
     }
     // What leaves the network belongs to who receives it.
-    if (at < last) into['y'] = memory.take(output);
-    if (at < last && kind === 'doubleTime') into['z'] = memory.take(output);
+    if (at < last) into['y'] = scratch.take(output);
+    if (kind === 'doubleTime') into['z'] = scratch.take(output);
     const outputs = await segment.run(inputs, into);
     for (const { key, next } of memories) {
-      const [one, two] = [inputs[`${key}:1`]!, inputs[`${key}:2`]!];
-      remembered.set(key, [outputs[next[0]]!, next[1] === null ? one : outputs[next[1]]!]);
-      if (next[1] !== null) memory.giveBack(one);
-      memory.giveBack(two);
+      const memory = remembered.get(key)!;
+      if (next[1] === null) memory.reverse();
+      else memory[1].set(outputs[next[1]]!.data);
+      memory[0].set(outputs[next[0]]!.data);
+      for (const name of next) if (name !== null) scratch.giveBack(outputs[name]!);
     }
-    memory.giveBack(x);
+    scratch.giveBack(x);
     return outputs;
   };
 
@@ -160,72 +181,91 @@ function startStream(stages: readonly Stage[]): FrameStream {
     const index = state.frames++;
     const next = (result: Tensor): Promise<void> => enter(at + 1, result, emit, onRun);
     if (stage.kind === 'frame') {
+      const { y } = await runStage(at, frame);
       onRun();
-      return next((await runStage(at, frame))['y']!);
+      return next(y!);
     }
     if (stage.kind === 'doubleTime') {
       // The first frame is neither doubled nor seen by the convolution of the second.
       if (index === 0) return next(frame);
-      onRun();
       const { y, z } = await runStage(at, frame);
+      onRun();
+      const later: Tensor = { data: keep(state, 0, z!), shape: z!.shape };
+      scratch.giveBack(z!);
       await next(y!);
-      return next(z!);
+      return next(later);
     }
     // halveTime: frame 0 passes; frames 2k−2, 2k−1 and 2k make the k-th.
-    state.held.push(frame);
-    if (index === 0) return next(memory.copy(frame));
-    if (index % 2 === 1) return;
+    if (index === 0) {
+      keep(state, 0, frame);
+      return next(frame);
+    }
+    if (index % 2 === 1) {
+      keep(state, 1, frame);
+      scratch.giveBack(frame);
+      return;
+    }
+    const { shape } = frame;
+    const [twoBack, oneBack] = state.kept as [Float32Array, Float32Array];
+    // The window moves on by two frames: the present one is the coming one's two back.
+    const present = keep(state, 2, frame);
+    const { y } = await runStage(at, frame, {
+      'x:1': { data: oneBack, shape },
+      'x:2': { data: twoBack, shape },
+    });
     onRun();
-    const [twoBack, oneBack] = state.held.splice(0, 2) as [Tensor, Tensor];
-    const inputs = { x: frame, 'x:1': oneBack, 'x:2': twoBack };
-    const { y } = await stage.segment.run(inputs, at < last ? { y: memory.take(stage.output) } : {});
-    memory.giveBack(twoBack);
-    memory.giveBack(oneBack);
+    [state.kept[0], state.kept[2]] = [present, twoBack];
     return next(y!);
   };
 
   return { push: (frame, emit, onRun) => enter(0, frame, emit, onRun) };
 }
 
+/** A piece of memory of which the system has handed over only what was ever used. */
+interface Piece {
+  readonly memory: Float32Array;
+  used: number;
+}
+
 /**
- * Memory of frames on their way, used again and again: left to the garbage collector it would come late, and the peak
- * would depend on when.
+ * Memory for frames on their way, used again and again: left to the garbage collector it would come late, and the peak
+ * would depend on when. All pieces have the largest frame's size, but a smaller frame takes one that was only used so
+ * far where it can, so that no more pieces are used to their end than large frames are under way.
  */
-class FrameMemory {
-  readonly #free = new Map<number, Float32Array[]>();
-  readonly #ours = new WeakSet<Float32Array>();
-  readonly #zeros = new Map<number, Float32Array>();
+class Scratch {
+  readonly #size: number;
+  readonly #free = new Set<Piece>();
+  readonly #pieces = new WeakMap<ArrayBufferLike, Piece>();
+
+  constructor(size: number) {
+    this.#size = size;
+  }
 
   take(shape: FrameShape): Float32Array {
     const size = sizeOf(shape);
-    const free = this.#free.get(size)?.pop();
-    if (free !== undefined) return free;
-    const fresh = new Float32Array(size);
-    this.#ours.add(fresh);
-    return fresh;
+    let best: Piece | undefined;
+    for (const piece of this.#free)
+      if (best === undefined || isBetter(piece.used, best.used, size)) best = piece;
+    if (best === undefined) {
+      best = { memory: new Float32Array(this.#size), used: 0 };
+      this.#pieces.set(best.memory.buffer, best);
+    }
+    this.#free.delete(best);
+    best.used = Math.max(best.used, size);
+    return best.memory.subarray(0, size);
   }
 
-  /** Frees a frame's memory where it came from {@link take}; others are not ours to write to. */
+  /** Frees a frame's memory where it came from {@link take}; other memory is not ours. */
   giveBack({ data }: Tensor): void {
-    if (!this.#ours.has(data)) return;
-    const free = this.#free.get(data.length);
-    if (free === undefined) this.#free.set(data.length, [data]);
-    else free.push(data);
+    const piece = this.#pieces.get(data.buffer);
+    if (piece !== undefined) this.#free.add(piece);
   }
+}
 
-  copy({ data, shape }: Tensor): Tensor {
-    const copy = this.take(shape as FrameShape);
-    copy.set(data);
-    return { data: copy, shape };
-  }
-
-  /** Before the first frame everything is zero; equal sizes share their zeros. */
-  zeros(shape: FrameShape): Tensor {
-    const size = sizeOf(shape);
-    let data = this.#zeros.get(size);
-    if (data === undefined) this.#zeros.set(size, (data = new Float32Array(size)));
-    return { data, shape };
-  }
+/** The smallest extent that holds `size`, else the largest, which grows least. */
+function isBetter(candidate: number, best: number, size: number): boolean {
+  if (best >= size) return candidate >= size && candidate < best;
+  return candidate > best;
 }
 
 function sizeOf([, channels, height, width]: FrameShape): number {

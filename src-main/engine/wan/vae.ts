@@ -73,11 +73,11 @@ export function createVideoCodec(runtime: Runtime, config: VaeConfig, weights: W
       const tiles = tiling === null ? [wholeTile(rows, columns)] : tilesOf(rows, columns, tiling);
       const blend = new TileBlend(config.zDim, cells, rows, columns);
       const progress = counter(onSegment, tiles.length);
-      for (const tile of bySize(tiles)) {
+      for (const [at, tile] of bySize(tiles).entries()) {
         const part = scale(tile, rowStride, columnStride);
         const network = await networkFor('encoder', part.bottom - part.top, part.right - part.left);
         const weights = blend.weigh(tile, tiling === null ? [0, 0] : border(tiling, 1, 1));
-        const onRun = progress(network.runs(used));
+        const onRun = progress(at, network.runs(used));
         await stream(
           network,
           pixels,
@@ -100,7 +100,7 @@ export function createVideoCodec(runtime: Runtime, config: VaeConfig, weights: W
       if (tiling === null) {
         const whole = wholeTile(rows, columns);
         const network = await networkFor('decoder', rows, columns);
-        const onRun = counter(onSegment, 1)(network.runs(cells));
+        const onRun = counter(onSegment, 1)(0, network.runs(cells));
         let group: Tensor[] = [];
         const emit = async (frame: Tensor, index: number): Promise<void> => {
           group.push(frame);
@@ -115,11 +115,11 @@ export function createVideoCodec(runtime: Runtime, config: VaeConfig, weights: W
       const tiles = tilesOf(rows, columns, tiling);
       const blend = new TileBlend(3, frames, height, width);
       const progress = counter(onSegment, tiles.length);
-      for (const tile of bySize(tiles)) {
+      for (const [at, tile] of bySize(tiles).entries()) {
         const target = scale(tile, rowStride, columnStride);
         const network = await networkFor('decoder', tile.bottom - tile.top, tile.right - tile.left);
         const weights = blend.weigh(target, border(tiling, rowStride, columnStride));
-        const onRun = progress(network.runs(cells));
+        const onRun = progress(at, network.runs(cells));
         await stream(
           network,
           latents,
@@ -162,10 +162,15 @@ export function decoderBytesPerCell(config: VaeConfig): number {
   return 4 * (remembered + largest);
 }
 
-/** Counts runs over all tiles; tiles have the same number of runs each. */
-function counter(onSegment: OnSegment | undefined, tiles: number): (runsPerTile: number) => () => void {
-  let done = 0;
-  return (runsPerTile) => () => onSegment?.(done++, runsPerTile * tiles);
+/** Reports the runs of tile after tile, as if all had as many as the present one: stages depend on the tile's size. */
+function counter(
+  onSegment: OnSegment | undefined,
+  tiles: number,
+): (tile: number, runsPerTile: number) => () => void {
+  return (tile, runsPerTile) => {
+    let done = tile * runsPerTile;
+    return () => onSegment?.(++done, runsPerTile * tiles);
+  };
 }
 
 function videoShape(video: Tensor): [number, number, number, number] {

@@ -1,4 +1,4 @@
-import { readdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { clip, type Checkpoint } from './checkpoint.ts';
@@ -60,15 +60,22 @@ export async function importPackage(folder: string, options: ImportOptions = {})
     await checkTogether(found);
     const tokenizer = await findTokenizer(found.umt5, files);
     const manifest = await describe(root, found, tokenizer, options);
-    await writeFile(join(root, manifestName), `${JSON.stringify(manifest, null, 2)}\n`).catch(
-      (thrown: unknown) => {
-        throw toPusaError(thrown);
-      },
-    );
+    await writeManifest(root, manifest);
   } finally {
     for (const checkpoint of opened) await checkpoint.close();
   }
   return openPackage(root);
+}
+
+/** Under another name first, so that an interrupted import leaves the former manifest whole. */
+async function writeManifest(root: string, manifest: Manifest): Promise<void> {
+  const path = join(root, manifestName);
+  try {
+    await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`);
+    await rename(`${path}.new`, path);
+  } catch (thrown) {
+    throw toPusaError(thrown);
+  }
 }
 
 /** Absolute paths of the files to consider, sorted, so that an import does not depend on the disk's order. */
