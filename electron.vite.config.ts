@@ -10,6 +10,7 @@ const entries = {
   serve: at('src-main/serve.ts'),
   cli: at('src-main/cli.ts'),
   engine: at('src-main/engine/process.ts'),
+  'integrity-worker': at('src-main/library/integrity-worker.ts'),
 };
 
 export default defineConfig({

@@ -1,0 +1,187 @@
+import type Database from 'better-sqlite3';
+import { z } from 'zod';
+import type { RecordDiff, Records, TableName } from '../core/contract/records.ts';
+import { idSchema } from '../core/contract/project.ts';
+import { storeDiff, undoChange, type StoredChange } from './diff.ts';
+import { damaged } from './library-errors.ts';
+
+/** Steps and bytes a project's history holds; the oldest steps are forgotten first, the newest is always kept. */
+const limits = { steps: 1000, bytes: 64 * 1024 ** 2 };
+
+/** Tables whose changes are taken back by undoing. Assets and jobs have lives of their own. */
+const undoable: ReadonlySet<TableName> = new Set<TableName>(['projects', 'takes']);
+
+export type Side = 'undo' | 'redo';
+
+/** Labels of the steps on either side, the next one first. */
+export interface HistoryLabels {
+  readonly undo: readonly string[];
+  readonly redo: readonly string[];
+}
+
+/** A step to take back (or, once undone, to do again: that takes the undoing back). */
+export interface HistoryEntry {
+  readonly seq: number;
+  readonly label: string;
+  /** In the order to go through them. */
+  readonly changes: readonly {
+    readonly table: TableName;
+    readonly id: string;
+    /** The record before the change from the record after it; null where there was none. */
+    readonly undo: <T extends TableName>(current: Records[T] | null) => Records[T] | null;
+  }[];
+}
+
+const table = z.enum(['projects', 'takes']);
+const list = z.array(z.unknown());
+const changesSchema = z.array(
+  z.union([
+    z.strictObject({ table, id: idSchema, created: z.literal(true) }),
+    z.strictObject({ table, id: idSchema, removed: z.looseObject({}) }),
+    z.strictObject({
+      table,
+      id: idSchema,
+      fields: z.array(
+        z.union([
+          z.strictObject({ field: z.string(), at: z.int().min(0), removed: list, inserted: list }),
+          z.strictObject({ field: z.string(), before: z.unknown(), after: z.unknown() }),
+        ]),
+      ),
+    }),
+  ]),
+);
+
+interface EntryRow {
+  readonly seq: number;
+  readonly label: string;
+  readonly changes: string;
+}
+
+/** Steps of the projects' histories; its methods run inside the caller's transaction. */
+export class History {
+  private readonly sqlite: Database.Database;
+
+  constructor(sqlite: Database.Database) {
+    this.sqlite = sqlite;
+  }
+
+  /** Appends a step, forgetting those that were undone; nothing when it changes nothing that can be taken back. */
+  add(projectId: string, label: string, diffs: readonly RecordDiff[]): void {
+    const kept = diffs.filter((diff) => undoable.has(diff.table));
+    if (kept.length === 0) return;
+    this.clear(projectId, 'redo');
+    const { changes, hashes } = encode(kept);
+    this.sqlite
+      .prepare(
+        'INSERT INTO history (project_id, undone, label, hashes, bytes, changes) VALUES (?, 0, ?, ?, ?, ?)',
+      )
+      .run(projectId, label, hashes, changes.length, changes);
+    this.trim(projectId);
+  }
+
+  next(projectId: string, side: Side): HistoryEntry | null {
+    const row = this.sqlite
+      .prepare<[string, number], EntryRow>(
+        `SELECT seq, label, changes FROM history WHERE project_id = ? AND undone = ?
+         ORDER BY seq ${side === 'undo' ? 'DESC' : 'ASC'} LIMIT 1`,
+      )
+      .get(projectId, side === 'undo' ? 0 : 1);
+    if (row === undefined) return null;
+    return {
+      seq: row.seq,
+      label: row.label,
+      changes: decode(row.changes)
+        .toReversed()
+        .map((change) => ({
+          table: change.table,
+          id: change.id,
+          undo: (current) => undoChange(change, current),
+        })),
+    };
+  }
+
+  /** A step was undone or done again, by these changes: it waits on the other side. */
+  move(seq: number, side: Side, diffs: readonly RecordDiff[]): void {
+    const { changes, hashes } = encode(diffs);
+    this.sqlite
+      .prepare('UPDATE history SET undone = ?, hashes = ?, bytes = ?, changes = ? WHERE seq = ?')
+      .run(side === 'undo' ? 1 : 0, hashes, changes.length, changes, seq);
+  }
+
+  clear(projectId: string, side: Side): void {
+    this.sqlite
+      .prepare('DELETE FROM history WHERE project_id = ? AND undone = ?')
+      .run(projectId, side === 'undo' ? 0 : 1);
+  }
+
+  labels(projectId: string): HistoryLabels {
+    const of = (undone: number, order: string): string[] =>
+      this.sqlite
+        .prepare<[string, number], string>(
+          `SELECT label FROM history WHERE project_id = ? AND undone = ? ORDER BY seq ${order}`,
+        )
+        .pluck()
+        .all(projectId, undone);
+    return { undo: of(0, 'DESC'), redo: of(1, 'ASC') };
+  }
+
+  mediaHashes(): Set<string> {
+    return new Set(
+      this.sqlite
+        .prepare<[], string>(
+          `SELECT hash FROM assets UNION SELECT file_hash FROM takes
+           UNION SELECT value FROM history, json_each(history.hashes)`,
+        )
+        .pluck()
+        .all(),
+    );
+  }
+
+  unusedAssetIds(): string[] {
+    return this.sqlite
+      .prepare<[], string>(
+        `SELECT id FROM assets WHERE hash NOT IN (SELECT hash FROM project_media)
+         AND hash NOT IN (SELECT value FROM history, json_each(history.hashes)) ORDER BY id`,
+      )
+      .pluck()
+      .all();
+  }
+
+  private trim(projectId: string): void {
+    const steps = this.sqlite
+      .prepare<[string], { seq: number; bytes: number }>(
+        'SELECT seq, bytes FROM history WHERE project_id = ? AND undone = 0 ORDER BY seq DESC',
+      )
+      .all(projectId);
+    let bytes = 0;
+    for (const [index, step] of steps.entries()) {
+      bytes += step.bytes;
+      if (index === 0 || (index < limits.steps && bytes <= limits.bytes)) continue;
+      this.sqlite
+        .prepare('DELETE FROM history WHERE project_id = ? AND undone = 0 AND seq <= ?')
+        .run(projectId, step.seq);
+      return;
+    }
+  }
+}
+
+function encode(diffs: readonly RecordDiff[]): { changes: string; hashes: string } {
+  const hashes = new Set(diffs.flatMap(hashesOf));
+  return { changes: JSON.stringify(diffs.map(storeDiff)), hashes: JSON.stringify([...hashes]) };
+}
+
+function decode(json: string): readonly StoredChange[] {
+  const parsed = changesSchema.safeParse(JSON.parse(json));
+  if (!parsed.success) throw damaged('a step of a project’s history is not readable');
+  return parsed.data;
+}
+
+/** Media that a diff names and that going back over it would bring back. */
+function hashesOf({ table: name, before, after }: RecordDiff): string[] {
+  if (name === 'takes')
+    return [before, after].flatMap((take) => (take && 'fileHash' in take ? [take.fileHash] : []));
+  const hashesIn = (project: typeof before): Set<string> =>
+    new Set(project && 'assets' in project ? project.assets.map((asset) => asset.hash) : []);
+  const [old, now] = [hashesIn(before), hashesIn(after)];
+  return [...[...old].filter((hash) => !now.has(hash)), ...[...now].filter((hash) => !old.has(hash))];
+}
