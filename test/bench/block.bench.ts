@@ -10,7 +10,15 @@ import { writeSafetensors, type TensorToWrite } from '../../src-main/engine/weig
 import { blockChunks, buildBlocks } from '../../src-main/engine/wan/dit-graphs.ts';
 import type { DitConfig } from '../../src-main/engine/wan/dit-config.ts';
 import type { Tensor } from '../../src-main/engine/networks.ts';
-import { printTable, quickest, randomValues, relativeError, runTorch, threads } from './support.ts';
+import {
+  printTable,
+  randomValues,
+  relativeError,
+  startPython,
+  takeTurns,
+  threads,
+  timed,
+} from './support.ts';
 
 const config: DitConfig = {
   dim: 1536,
@@ -26,7 +34,7 @@ const config: DitConfig = {
 };
 const tokens = 1560;
 const cells = 1;
-const repeats = 8;
+const rounds = 10;
 const blockSize = 128;
 const { dim, ffnDim } = config;
 
@@ -118,10 +126,10 @@ async function sourceOf(folder: string, file: string): Promise<WeightSource> {
 }
 
 function inputs(): Record<string, Tensor> {
-  const tensor = (shape: number[], seed: number): Tensor => ({
+  const tensor = (shape: number[], seed: number, scale = 1): Tensor => ({
     data: randomValues(
       shape.reduce((a, b) => a * b, 1),
-      1,
+      scale,
       seed,
     ),
     shape,
@@ -130,7 +138,7 @@ function inputs(): Record<string, Tensor> {
   const angles = randomValues(tokens * half, 1, 103);
   return {
     hidden: tensor([cells, tokens, dim], 100),
-    e0: tensor([cells, 6, dim], 101),
+    e0: tensor([cells, 6, dim], 101, 0.1),
     context: tensor([1, config.textLength, dim], 102),
     cos: { data: angles.map(Math.cos), shape: [tokens, half] },
     sin: { data: angles.map(Math.sin), shape: [tokens, half] },
@@ -145,35 +153,41 @@ async function main(): Promise<void> {
     await writeSafetensors(join(folder, 'int8.safetensors'), quantisedTensors(tensors));
     const runtime = createRuntime('cpu');
     const feeds = inputs();
-    const torch = z
-      .object({ torch: z.string(), ms: z.number() })
-      .nullable()
-      .parse(runTorch(new URL('torch_block.py', import.meta.url), [String(threads), String(repeats)]));
+    const torch = await startPython(new URL('torch_block.py', import.meta.url), [String(threads)]);
+    const contenders = [
+      { name: 'ONNX Runtime float32', file: 'float.safetensors', allowed: 0.85 },
+      { name: 'ONNX Runtime int8', file: 'int8.safetensors', allowed: 0.6 },
+    ];
+    const segments = await Promise.all(
+      contenders.map(async ({ file }) => {
+        const weights = await sourceOf(folder, file);
+        const chunks = blockChunks(config, runtime.forms, tokens);
+        return runtime.load(buildBlocks({ config, weights, loras: [] }, 0, 1, runtime.forms, chunks).model);
+      }),
+    );
+    const outputs: Float32Array[] = [];
+    for (const segment of segments) outputs.push((await segment.run(feeds))['hidden_out']!.data.slice());
+    const runs = segments.map((segment) => () => timed(() => segment.run(feeds)));
+    const times = await takeTurns(torch === null ? runs : [...runs, () => torch.run()], rounds);
+    torch?.close();
+    for (const segment of segments) await segment.release();
 
     const rows = [['block', 'ms', 'of PyTorch float32', 'allowed', 'relative error']];
-    if (torch) rows.push([`PyTorch ${torch.torch} eager float32`, torch.ms.toFixed(0), '1.00', '', '']);
-    let reference: Float32Array | null = null;
+    const torchMs = torch === null ? null : times.at(-1)!;
+    if (torch !== null && torchMs !== null) {
+      const { torch: version } = z.object({ torch: z.string() }).parse(torch.description);
+      rows.push([`PyTorch ${version} eager float32`, torchMs.toFixed(0), '1.000', '', '']);
+    }
     let failed = false;
-    for (const [name, file, allowed] of [
-      ['ONNX Runtime float32', 'float.safetensors', 0.85],
-      ['ONNX Runtime int8', 'int8.safetensors', 0.6],
-    ] as const) {
-      const weights = await sourceOf(folder, file);
-      const chunks = blockChunks(config, runtime.forms, tokens);
-      const { model } = buildBlocks({ config, weights, loras: [] }, 0, 1, runtime.forms, chunks);
-      const segment = await runtime.load(model);
-      const output = (await segment.run(feeds))['hidden_out']!.data;
-      reference ??= output.slice();
-      const ms = await quickest(() => segment.run(feeds), repeats);
-      await segment.release();
-      const ratio = torch ? ms / torch.ms : null;
+    for (const [i, { name, allowed }] of contenders.entries()) {
+      const ratio = torchMs === null ? null : times[i]! / torchMs;
       failed ||= ratio !== null && ratio > allowed;
       rows.push([
         name,
-        ms.toFixed(0),
-        ratio?.toFixed(2) ?? 'no PyTorch here',
+        times[i]!.toFixed(0),
+        ratio?.toFixed(3) ?? 'no PyTorch here',
         `≤ ${allowed}`,
-        relativeError(output, reference).toExponential(1),
+        relativeError(outputs[i]!, outputs[0]!).toExponential(1),
       ]);
     }
     printTable(rows);

@@ -1,24 +1,60 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** Cores both sides of a comparison use. */
 export const threads = availableParallelism();
 
-/** Milliseconds of the quickest of `repeats` runs, after two that are not counted. */
-export async function quickest(run: () => Promise<unknown>, repeats: number): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < repeats + 2; i++) {
-    const start = performance.now();
-    await run();
-    best = i < 2 ? best : Math.min(best, performance.now() - start);
+/** A Python script beside the bench: it says what it is, then answers each line with the milliseconds of one run. */
+export interface PythonBaseline {
+  /** The script's first line. */
+  readonly description: unknown;
+  /** Milliseconds of one run. */
+  run(): Promise<number>;
+  close(): void;
+}
+
+/** Starts a Python baseline; null where Python or what the script imports is not installed. */
+export async function startPython(script: URL, args: readonly string[]): Promise<PythonBaseline | null> {
+  const python = spawn('python3', [fileURLToPath(script), ...args], { stdio: ['pipe', 'pipe', 'ignore'] });
+  python.on('error', () => undefined);
+  const lines = createInterface(python.stdout)[Symbol.asyncIterator]();
+  const first = await lines.next();
+  if (first.done === true) return null;
+  return {
+    description: JSON.parse(first.value),
+    async run() {
+      python.stdin.write('run\n');
+      return Number((await lines.next()).value);
+    },
+    close: () => python.stdin.end(),
+  };
+}
+
+/**
+ * Milliseconds of the quickest run of each contestant. They take turns, so that a machine whose speed drifts slows
+ * all of them; the first two rounds are not counted.
+ */
+export async function takeTurns(
+  contestants: readonly (() => Promise<number>)[],
+  rounds: number,
+): Promise<number[]> {
+  const best = contestants.map(() => Number.POSITIVE_INFINITY);
+  for (let round = 0; round < rounds + 2; round++) {
+    for (const [i, run] of contestants.entries()) {
+      const ms = await run();
+      if (round >= 2) best[i] = Math.min(best[i]!, ms);
+    }
   }
   return best;
 }
 
-/** Runs a Python script that prints one JSON line; null where Python or PyTorch is not installed. */
-export function runTorch(script: URL, args: readonly string[]): unknown {
-  const done = spawnSync('python3', [script.pathname, ...args], { encoding: 'utf8' });
-  return done.status === 0 ? JSON.parse(done.stdout) : null;
+/** Milliseconds that something takes. */
+export async function timed(run: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return performance.now() - start;
 }
 
 /** Random numbers of a normal-like spread (sum of uniforms), the same in every run. */

@@ -72,7 +72,15 @@ async function load(provider: Provider, model: OnnxModel): Promise<Segment> {
         const results = await (fetches === null ? session.run(feeds) : session.run(feeds, fetches));
         const outputs: Record<string, Tensor> = {};
         for (const [name, tensor] of Object.entries(results)) {
-          outputs[name] = { data: (await tensor.getData()) as Float32Array, shape: tensor.dims };
+          const copy = (await tensor.getData()) as Float32Array<ArrayBuffer>;
+          const written = fetches?.[name]?.data as Float32Array | undefined;
+          if (written === undefined) {
+            outputs[name] = { data: copy, shape: tensor.dims };
+            continue;
+          }
+          outputs[name] = { data: written, shape: tensor.dims };
+          // What ONNX Runtime hands back is a copy of what it wrote: freed here, not when the collector comes.
+          if (copy.buffer !== written.buffer) copy.buffer.transfer(0);
         }
         return outputs;
       } catch (thrown) {
@@ -90,8 +98,8 @@ function statedShapes(metadata: readonly ort.InferenceSession.ValueMetadata[]): 
 }
 
 /**
- * Output tensors for ONNX Runtime to write into: in Electron its own buffers would be copied, in Node they would be
- * memory that the garbage collector does not see. Null where a shape is only known after the run.
+ * Output tensors for ONNX Runtime to write into: what it would allocate itself is copied on the way out. Null where a
+ * shape is only known after the run.
  */
 function preallocate(
   stated: { readonly inputs: Stated; readonly outputs: Stated },

@@ -1,4 +1,4 @@
-import { GraphBuilder, type Value } from '../onnx/graph.ts';
+import { GraphBuilder, microsoft, type Value } from '../onnx/graph.ts';
 import { attention, conv2d, conv3d, queryChunks } from '../onnx/layers.ts';
 import {
   add,
@@ -156,10 +156,11 @@ class FrameBuild {
     const shape = [1, to, x.shape[2] as number, x.shape[3] as number] as const;
     const toThis = this.#graph.input(`${key}:1`, shape);
     const toNext = this.#graph.input(`${key}:2`, shape);
-    const [oldest, middle, newest] = this.#planes([x, x, x], key, [to, from], kernel);
-    const next = [add(middle!, toNext), oldest!].map((sum, i) => this.#keep(sum, `${key}:next ${i + 1}`));
+    const plane = (time: number, sum: Value | null): Value =>
+      this.#plane(x, key, [to, from], kernel, time, sum);
+    const next = [plane(1, toNext), plane(0, null)].map((sum, i) => this.#keep(sum, `${key}:next ${i + 1}`));
     this.memories.push({ key, shape, next: [next[0]!, next[1]!] });
-    return add(newest!, toThis);
+    return plane(2, toThis);
   }
 
   /** Makes a value an output without a copy; what is an input already needs one. @returns the output's name */
@@ -185,7 +186,10 @@ class FrameBuild {
     // Cutting the weights into planes copies them: only where that is less than joining the frames.
     const frameIsLarger = height * width > to * 3 * kernel * kernel;
     if (convolution === 'planes' && frameIsLarger) {
-      return this.#planes(frames, key, channels, kernel).reduce((sum, part) => add(sum, part));
+      return frames.reduce<Value | null>(
+        (sum, frame, time) => this.#plane(frame, key, channels, kernel, time, sum),
+        null,
+      )!;
     }
     const weight = this.#graph.weight(`${key}.weight`, [to, from, 3, kernel, kernel]);
     const bias = this.#graph.weight(`${key}.bias`, [to]);
@@ -202,18 +206,30 @@ class FrameBuild {
     return reshape(y, [1, to, y.shape[3]!, y.shape[4]!]);
   }
 
-  /** What each of three frames, oldest first, adds to a 3 × k × k convolution; the bias is in the newest's. */
-  #planes(
-    frames: readonly Value[],
+  /**
+   * What one frame adds to a 3 × k × k convolution: 2-D, with the kernel's plane `time` (0 = oldest). The bias comes
+   * with plane 2. Adding to `sum` is part of the node, which then needs no memory of its own.
+   */
+  #plane(
+    x: Value,
     key: string,
     [to, from]: readonly [number, number],
     kernel: 1 | 3,
-  ): Value[] {
+    time: number,
+    sum: Value | null,
+  ): Value {
     const weight = this.#graph.weight(`${key}.weight`, [to, from, 3, kernel, kernel]);
-    const bias = this.#graph.weight(`${key}.bias`, [to]);
-    return frames.map((frame, time) => {
-      const plane = reshape(slice(weight, 2, time, time + 1), [to, from, kernel, kernel]);
-      return conv2d(frame, plane, time === 2 ? bias : null, around((kernel - 1) / 2));
+    const bias = time === 2 ? this.#graph.weight(`${key}.bias`, [to]) : null;
+    const plane = reshape(slice(weight, 2, time, time + 1), [to, from, kernel, kernel]);
+    const { padding } = around((kernel - 1) / 2);
+    if (sum === null) return conv2d(x, plane, bias, { padding });
+    return this.#graph.node1('FusedConv', [x, plane, bias, sum], sum.shape, {
+      domain: microsoft,
+      attributes: {
+        kernel_shape: [kernel, kernel],
+        strides: [1, 1],
+        pads: [...padding.map(([before]) => before), ...padding.map(([, after]) => after)],
+      },
     });
   }
 

@@ -3,7 +3,7 @@ import type { Runtime, Segment } from '../runtime/runtime.ts';
 import { buildFrameGraph, type FrameGraphOptions, type FrameShape, type Memory } from './vae-graph.ts';
 import type { VaeStep } from './vae-steps.ts';
 
-/** A stage is closed when what its convolutions remember of one frame exceeds this: large frames get short stages. */
+/** A stage is closed when what its steps hold exceeds this: large frames get short stages. */
 const stageBytes = 32 * 1024 * 1024;
 
 interface Stage {
@@ -86,14 +86,27 @@ function stageRuns(steps: readonly VaeStep[], input: FrameShape): VaeStep[][] {
     }
     if (step.kind === 'halveSpace') [height, width] = [height / 2, width / 2];
     if (step.kind === 'doubleSpace') [height, width] = [height * 2, width * 2];
-    const channels = step.kind === 'residual' ? step.from + step.to : step.kind === 'causal' ? step.from : 0;
-    const added = 4 * channels * height * width;
+    const added = 4 * channelsHeld(step) * height * width;
     if (bytes > 0 && bytes + added > stageBytes) close();
     open.push(step);
     bytes += added;
   }
   close();
   return runs;
+}
+
+/** Channels of what a step holds at a time, roughly: what its convolutions remember, or a resampling's both sides. */
+function channelsHeld(step: VaeStep): number {
+  switch (step.kind) {
+    case 'residual':
+    case 'halveSpace':
+    case 'doubleSpace':
+      return step.from + step.to;
+    case 'causal':
+      return step.from;
+    default:
+      return 0;
+  }
 }
 
 /** Stages see frames in the order of time; the first frame is special to the two changes of time (spec §4.2). */
