@@ -8,9 +8,10 @@ import { importPackage } from '../../src-main/engine/weights/import-package.ts';
 import { loadModel } from '../../src-main/engine/weights/load-model.ts';
 import { mergedTensor } from '../../src-main/engine/weights/lora.ts';
 import type { Manifest } from '../../src-main/engine/weights/manifest.ts';
-import { openPackage, verifyPackage } from '../../src-main/engine/weights/package.ts';
+import { openPackage, verifyPackage, type ModelPackage } from '../../src-main/engine/weights/package.ts';
 import { openSafetensors } from '../../src-main/engine/weights/safetensors.ts';
 import { writeSafetensors, type TensorToWrite } from '../../src-main/engine/weights/write-safetensors.ts';
+import type { Dtype } from '../../src-main/engine/weights/dtypes.ts';
 import { checkpointWeights } from '../../src-main/engine/wan/checkpoint-weights.ts';
 import { createDenoiser } from '../../src-main/engine/wan/dit.ts';
 import { readTensors } from '../goldens/tensors.ts';
@@ -46,7 +47,7 @@ async function tensorsOf(
   const checkpoint = await openSafetensors(path);
   const tensors: TensorToWrite[] = [];
   for (const [name, { dtype, shape }] of checkpoint.entries) {
-    tensors.push({ name, dtype, shape, data: await checkpoint.readBytes(name) });
+    tensors.push({ name, dtype: dtype as Dtype, shape, data: await checkpoint.readBytes(name) });
   }
   await checkpoint.close();
   return { tensors, metadata: { ...checkpoint.metadata } };
@@ -128,6 +129,39 @@ describe('import', () => {
       files: ['dit.safetensors', 'vae.safetensors', 'umt5.safetensors', 'spiece.model'],
     });
     expect(named.manifest).toMatchObject({ name: 'Mine', licence: 'CC0', hash: before.hash });
+  });
+
+  test('converts what graphs cannot use where it lies, once, and again when it changed', async () => {
+    const narrow = ({ tensors }: Awaited<ReturnType<typeof tensorsOf>>, byte: number): void => {
+      const at = tensors.findIndex(({ name }) => name === 'blocks.0.ffn.0.weight');
+      const { name, shape } = tensors[at]!;
+      const data = new Uint8Array(shape[0]! * shape[1]!).fill(byte);
+      tensors[at] = { name, dtype: 'F8_E4M3', shape, data };
+    };
+    const valueOf = async (model: ModelPackage): Promise<number> => {
+      const dit = await model.openDit();
+      const [value] = await dit.read('blocks.0.ffn.0.weight');
+      await dit.close();
+      return value!;
+    };
+    await changeDit((dit) => narrow(dit, 0x38));
+    const converted: string[] = [];
+    const onConvert = (file: string): void => void converted.push(file);
+    const first = await importPackage(folder, { onConvert });
+    expect(first.manifest.dit.open).toBe('dit.safetensors.pusa.safetensors');
+    expect(new Set(converted)).toEqual(new Set(['dit.safetensors']));
+    expect(await valueOf(first)).toBe(1);
+    // What says how the network is built went along.
+    expect(first.manifest.dit.config).toEqual((await openPackage(bundled)).manifest.dit.config);
+    await (await loadModel(createRuntime('cpu'), first).denoiser()).release();
+
+    converted.length = 0;
+    expect((await importPackage(folder, { onConvert })).manifest.hash).toBe(first.manifest.hash);
+    expect(converted).toEqual([]);
+
+    await changeDit((dit) => narrow(dit, 0x40));
+    expect(await valueOf(await importPackage(folder, { onConvert }))).toBe(2);
+    expect(converted).not.toEqual([]);
   });
 
   test('finds shards, subfolders, a tokenizer inside the encoder, and Hugging Face names', async () => {
@@ -237,10 +271,10 @@ describe('import', () => {
     ],
     [
       'an encoder in another format',
-      () => rename(join(folder, 'umt5.safetensors'), join(folder, 'models_t5.pth')),
+      () => rename(join(folder, 'umt5.safetensors'), join(folder, 'models_t5.bin')),
       'CHECKPOINT_INCOMPLETE',
       /There is no text encoder/,
-      /"models_t5.pth" cannot be read/,
+      /"models_t5.bin" cannot be read/,
     ],
     [
       'two diffusion models',

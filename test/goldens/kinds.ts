@@ -37,11 +37,6 @@ export const providerKinds: ReadonlySet<string> = new Set(['dit', 'vae', 'e2e'])
 
 /** Cases that do not run yet, by name, with the reason. `case/part` names a part of a case that otherwise runs. */
 export const skipped: Readonly<Record<string, string>> = {
-  'dit_import_variants/fp8_plain': 'belongs to Real weights',
-  'dit_import_variants/fp8_scaled': 'belongs to Real weights',
-  'dit_import_variants/gguf_Q8_0': 'belongs to Real weights',
-  'dit_import_variants/gguf_Q4_0': 'belongs to Real weights',
-  'dit_import_variants/gguf_BF16': 'belongs to Real weights',
   vae22_tiny: 'belongs to Real weights',
   e2e_tiny_moe: 'belongs to Real weights',
 };

@@ -1,12 +1,12 @@
 import { basename } from 'node:path';
 import { PusaError } from '../../core/errors.ts';
-import type { Dtype } from './dtypes.ts';
+import type { TensorFormat } from './formats.ts';
 
 /** One tensor of a checkpoint: where its bytes lie, so that a graph can point at them in place. */
 export interface TensorEntry {
   /** Name inside the file. */
   readonly name: string;
-  readonly dtype: Dtype;
+  readonly dtype: TensorFormat;
   readonly shape: readonly number[];
   /** Absolute path. */
   readonly file: string;
@@ -21,7 +21,7 @@ export interface Checkpoint {
   readonly path: string;
   /** Every file it consists of, absolute. */
   readonly files: readonly string[];
-  /** The safetensors `__metadata__`, of all shards together. */
+  /** What the file says of itself as text: safetensors' `__metadata__`, the scalars of a GGUF header. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly entries: ReadonlyMap<string, TensorEntry>;
   /** @returns the tensor's values as float32, row-major; integers and narrower floats are converted. */
@@ -29,6 +29,11 @@ export interface Checkpoint {
   /** @returns the tensor's bytes as they stand in the file. */
   readBytes(name: string): Promise<Uint8Array>;
   close(): Promise<void>;
+}
+
+/** Whether graphs can use a tensor where it lies; what cannot is converted at import. */
+export function isInPlace({ dtype }: Pick<TensorEntry, 'dtype'>): boolean {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
 /** The refusal of a broken checkpoint; `what` continues the sentence after a colon. */

@@ -48,10 +48,10 @@ export function decodeValues(dtype: Dtype, bytes: Uint8Array, target: Float32Arr
       return;
     }
     case 'F8_E4M3':
-      for (let i = 0; i < count; i++) target[at + i] = smallFloat(bytes[i]!, 4, 3, false);
+      for (let i = 0; i < count; i++) target[at + i] = eightBits.E4M3[bytes[i]!]!;
       return;
     case 'F8_E5M2':
-      for (let i = 0; i < count; i++) target[at + i] = smallFloat(bytes[i]!, 5, 2, true);
+      for (let i = 0; i < count; i++) target[at + i] = eightBits.E5M2[bytes[i]!]!;
       return;
     case 'U8':
     case 'BOOL':
@@ -102,8 +102,14 @@ function smallFloat(bits: number, exponentBits: number, mantissaBits: number, in
   return exponent === 0 ? sign * fraction * 2 ** (1 - bias) : sign * (1 + fraction) * 2 ** (exponent - bias);
 }
 
+const eightBits = {
+  E4M3: Float32Array.from({ length: 256 }, (_, bits) => smallFloat(bits, 4, 3, false)),
+  E5M2: Float32Array.from({ length: 256 }, (_, bits) => smallFloat(bits, 5, 2, true)),
+};
+
 let halves: Float32Array | undefined;
-function halfTable(): Float32Array {
+/** Every float16 as float32, by its bits. */
+export function halfTable(): Float32Array {
   halves ??= Float32Array.from({ length: 65_536 }, (_, bits) => smallFloat(bits, 5, 10, true));
   return halves;
 }

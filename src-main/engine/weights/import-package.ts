@@ -1,13 +1,14 @@
-import { readdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, realpath, rename, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import { clip, type Checkpoint } from './checkpoint.ts';
+import { bakeCheckpoint } from './bake.ts';
+import { isInPlace, type Checkpoint } from './checkpoint.ts';
 import { checkLoraFits, readLora } from './lora.ts';
 import { manifestName, manifestSchema, type Manifest, type PackageFile } from './manifest.ts';
 import { metadataNumber, modelCard } from './model-metadata.ts';
 import { hashFile, openPackage, packageHash, tokenizerPieces, type ModelPackage } from './package.ts';
 import { recognise, type Recognised } from './recognise.ts';
-import { openSafetensors } from './safetensors.ts';
+import { checkpointNames, openCheckpoint } from './open-checkpoint.ts';
 
 export interface ImportOptions {
   /** Files to use, inside the folder; all that are found there where left out. */
@@ -19,6 +20,9 @@ export interface ImportOptions {
   readonly licence?: string;
   /** Called while files are hashed, with the bytes read so far and in all. */
   readonly onBytes?: (done: number, total: number) => void;
+  /** Called while a file is converted, with its name and the bytes written so far and in all. */
+  readonly onConvert?: (file: string, done: number, total: number) => void;
+  readonly signal?: AbortSignal;
 }
 
 /** Most files looked at, and how deep below the folder. */
@@ -26,7 +30,7 @@ const maxFiles = 10_000;
 const maxDepth = 3;
 const tokenizerNames = new Set(['spiece.model', 'tokenizer.json']);
 const tokenizerTensor = 'spiece_model';
-const unreadable = /\.(pth|pt|bin|ckpt|gguf)$/i;
+const unreadable = /\.(bin|ckpt)$/i;
 /** Strengths of spec §2: Pusa's own, and what other LoRAs are made for. */
 const pusaStrength = 1.4;
 
@@ -42,8 +46,9 @@ interface Found {
 
 /**
  * Makes a model package of the files in a folder where they lie: recognises them, checks that they belong together,
- * hashes them and writes `manifest.json` beside them. Nothing is copied.
- * @throws PusaError MODEL_NOT_FOUND, CHECKPOINT_*, LORA_MISMATCH, TOKENIZER_INVALID, WRITE_FAILED
+ * hashes them and writes `manifest.json` beside them. Nothing is copied, except that a file whose number format
+ * graphs cannot use (8-bit floats, GGUF blocks) is converted to float16 beside it, once.
+ * @throws PusaError MODEL_NOT_FOUND, CHECKPOINT_*, LORA_MISMATCH, TOKENIZER_INVALID, DISK_FULL, WRITE_FAILED, CANCELLED
  */
 export async function importPackage(folder: string, options: ImportOptions = {}): Promise<ModelPackage> {
   const root = await realpath(folder).catch(() => {
@@ -56,8 +61,9 @@ export async function importPackage(folder: string, options: ImportOptions = {})
   const files = await chosenFiles(root, options.files);
   const opened: Checkpoint[] = [];
   try {
-    const found = await recogniseAll(files, opened);
-    await checkTogether(found);
+    const recognised = await recogniseAll(files, opened);
+    await checkTogether(recognised);
+    const found = await convertAll(recognised, opened, options);
     const tokenizer = await findTokenizer(found.umt5, files);
     const manifest = await describe(root, found, tokenizer, options);
     await writeManifest(root, manifest);
@@ -112,19 +118,15 @@ async function listFiles(folder: string, depth: number): Promise<string[]> {
 
 /** Opens and recognises every checkpoint; what was opened is in `opened`, also when this throws. */
 async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Promise<Found> {
-  const indexes = files.filter((file) => file.endsWith('.safetensors.index.json'));
   const parts: Recognised[] = [];
   const shards = new Set<string>();
-  for (const index of indexes) {
-    const checkpoint = await openSafetensors(index);
+  // Indexes first: what they name are parts of a model, no models.
+  const candidates = files.filter((file) => checkpointNames.test(file) && !file.endsWith(convertedEnding));
+  for (const file of candidates.sort((a, b) => Number(b.endsWith('.json')) - Number(a.endsWith('.json')))) {
+    if (shards.has(file)) continue;
+    const checkpoint = await openCheckpoint(file);
     opened.push(checkpoint);
-    for (const shard of checkpoint.files) shards.add(shard);
-    parts.push(recognise(checkpoint));
-  }
-  for (const file of files) {
-    if (!file.endsWith('.safetensors') || shards.has(file)) continue;
-    const checkpoint = await openSafetensors(file);
-    opened.push(checkpoint);
+    if (file.endsWith('.json')) for (const shard of checkpoint.files) shards.add(shard);
     parts.push(recognise(checkpoint));
   }
   const one = <F extends Recognised['family']>(family: F, what: string): Part<F> => {
@@ -144,7 +146,7 @@ async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Pro
       'CHECKPOINT_INCOMPLETE',
       `There is no ${what} among the files.`,
       other === undefined
-        ? 'A model is a diffusion model, a VAE and a UMT5 encoder as .safetensors, with spiece.model or tokenizer.json.'
+        ? 'A model is a diffusion model, a VAE and a UMT5 encoder as .safetensors, .gguf or .pth, with spiece.model or tokenizer.json.'
         : `"${basename(other)}" cannot be read; take the .safetensors file of the same network.`,
     );
   };
@@ -173,15 +175,67 @@ async function checkTogether({ dit, vae, umt5, loras }: Found): Promise<void> {
   }
   for (const checkpoint of loras) {
     checkLoraFits(await readLora(checkpoint), (name) => dit.checkpoint.entries.get(name)?.shape);
-    for (const { name, dtype } of checkpoint.entries.values()) {
-      if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') continue;
-      throw new PusaError(
-        'CHECKPOINT_WRONG_FAMILY',
-        `"${basename(checkpoint.path)}" stores "${clip(name)}" as ${dtype}.`,
-        'Take the LoRA in fp16, bf16 or fp32.',
-      );
-    }
   }
+}
+
+/** Beside the file it was made of, whose size and time it remembers: made once, made again when they change. */
+const convertedEnding = '.pusa.safetensors';
+const madeOf = 'pusa.made_of';
+
+/** Every part in a number format that graphs can use, converted where it is not. */
+async function convertAll(found: Found, opened: Checkpoint[], options: ImportOptions): Promise<Found> {
+  const usable = async (checkpoint: Checkpoint): Promise<Checkpoint> => {
+    // Bytes beside the weights, such as a tokenizer, are no matter of number formats.
+    const weights = [...checkpoint.entries.values()].filter(({ dtype }) => dtype !== 'U8');
+    if (weights.every(isInPlace)) return checkpoint;
+    const converted = await convert(checkpoint, options);
+    opened.push(converted);
+    return converted;
+  };
+  const loras: Checkpoint[] = [];
+  for (const lora of found.loras) loras.push(await usable(lora));
+  return {
+    dit: { ...found.dit, checkpoint: await usable(found.dit.checkpoint) },
+    vae: { ...found.vae, checkpoint: await usable(found.vae.checkpoint) },
+    umt5: { ...found.umt5, checkpoint: await usable(found.umt5.checkpoint) },
+    loras,
+  };
+}
+
+async function convert(checkpoint: Checkpoint, { onConvert, signal }: ImportOptions): Promise<Checkpoint> {
+  const path = `${checkpoint.path}${convertedEnding}`;
+  const name = basename(checkpoint.path);
+  const stats = await Promise.all(checkpoint.files.map((file) => stat(file)));
+  const source = stats.map(({ size, mtimeMs }) => `${size}@${Math.floor(mtimeMs)}`).join(' ');
+  const known = await openCheckpoint(path).catch(() => null);
+  if (known?.metadata[madeOf] === source) return known;
+  await known?.close();
+  const values = [...checkpoint.entries.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((product, side) => product * side, 1),
+    0,
+  );
+  const { bavail, bsize } = await statfs(dirname(path));
+  if (bavail * bsize < 2 * values) {
+    throw new PusaError(
+      'DISK_FULL',
+      `"${name}" has to be converted, which takes ${((2 * values) / 1e9).toFixed(1)} GB on its disk; ${((bavail * bsize) / 1e9).toFixed(1)} GB are free.`,
+      'Free space there, or move the model to a larger disk.',
+    );
+  }
+  await bakeCheckpoint(checkpoint, path, {
+    precision: 'F16',
+    metadata: { ...ownMetadata(checkpoint), [madeOf]: source },
+    ...(onConvert ? { onBytes: (done: number, total: number) => onConvert(name, done, total) } : {}),
+    signal,
+  });
+  return openCheckpoint(path);
+}
+
+/** What a file says of its network in our own words or the trainer's. */
+function ownMetadata({ metadata }: Checkpoint): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key]) => key.startsWith('pusa.') || key === 'model_type'),
+  );
 }
 
 type Tokenizer =
@@ -251,7 +305,7 @@ async function describe(
   for (const [index, checkpoint] of loras.entries()) {
     described.push({
       file: await hash(checkpoint.path),
-      name: basename(checkpoint.path, '.safetensors'),
+      name: basename(checkpoint.path).replace(/(\.(safetensors|pth|pt|pusa))+$/, ''),
       defaultStrength: isPusa(checkpoint) ? pusaStrength : 1,
       live: index === liveIndex,
     });
@@ -283,7 +337,7 @@ async function describe(
     name:
       options.name ??
       card.name ??
-      basename(dit.checkpoint.path).replace(/\.safetensors(\.index\.json)?$/, ''),
+      basename(dit.checkpoint.path).replace(/(\.(safetensors|index\.json|pth|pt|gguf|pusa))+$/, ''),
     licence: options.licence ?? card.licence ?? 'Not stated',
     hash: packageHash(parts),
     family: 'wan2.1',

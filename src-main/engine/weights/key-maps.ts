@@ -44,6 +44,19 @@ const umt5Rules: readonly (readonly [RegExp, string])[] = [
   [/^encoder\.block\.(\d+)\.layer\.1\.DenseReluDense\.wo\./, 'blocks.$1.ffn.fc2.'],
 ];
 
+/** Names that GGUF files of T5 encoders have. */
+const ggufT5Rules: readonly (readonly [RegExp, string])[] = [
+  [/^token_embd\./, 'token_embedding.'],
+  [/^enc\.output_norm\./, 'norm.'],
+  [/^enc\.blk\.(\d+)\.attn_norm\./, 'blocks.$1.norm1.'],
+  [/^enc\.blk\.(\d+)\.attn_([qkvo])\./, 'blocks.$1.attn.$2.'],
+  [/^enc\.blk\.(\d+)\.attn_rel_b\./, 'blocks.$1.pos_embedding.embedding.'],
+  [/^enc\.blk\.(\d+)\.ffn_norm\./, 'blocks.$1.norm2.'],
+  [/^enc\.blk\.(\d+)\.ffn_gate\./, 'blocks.$1.ffn.gate.0.'],
+  [/^enc\.blk\.(\d+)\.ffn_up\./, 'blocks.$1.ffn.fc1.'],
+  [/^enc\.blk\.(\d+)\.ffn_down\./, 'blocks.$1.ffn.fc2.'],
+];
+
 function rename(name: string, rules: readonly (readonly [RegExp, string])[]): string {
   const rule = rules.find(([pattern]) => pattern.test(name));
   return rule === undefined ? name : name.replace(rule[0], rule[1]);
@@ -54,9 +67,9 @@ export function ditName(name: string): string {
   return rename(stripPrefix(name), ditRules);
 }
 
-/** The official UMT5 name of a tensor under Wan's or Hugging Face's naming (spec §5). */
+/** The official UMT5 name of a tensor under Wan's, Hugging Face's or GGUF's naming (spec §5). */
 export function umt5Name(name: string): string {
-  return rename(name, umt5Rules);
+  return rename(name, [...umt5Rules, ...ggufT5Rules]);
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { readLora, type Lora } from './lora.ts';
 import { filesOf, manifestName, manifestSchema, type Manifest, type PackageFile } from './manifest.ts';
 import { recognise, type Recognised } from './recognise.ts';
-import { openSafetensors } from './safetensors.ts';
+import { openCheckpoint } from './open-checkpoint.ts';
 
 export type { Manifest } from './manifest.ts';
 
@@ -39,21 +39,11 @@ const maxManifestBytes = 4 * 1024 * 1024;
  * @throws PusaError MODEL_NOT_FOUND, CHECKPOINT_INVALID
  */
 export async function openPackage(folder: string): Promise<ModelPackage> {
-  const root = await realpath(folder).catch(() => null);
-  const path = join(root ?? folder, manifestName);
-  const status = root === null ? null : await stat(path).catch(() => null);
-  if (root === null || status?.isFile() !== true) {
-    throw new PusaError(
-      'MODEL_NOT_FOUND',
-      `There is no model package in "${folder}".`,
-      'Import the model, or bring its folder or drive back.',
-    );
-  }
-  const manifest = await readManifest(path, status.size);
+  const { root, manifest } = await openFolder(folder);
   for (const file of filesOf(manifest)) await checkFile(root, manifest, file);
 
   const open = async (inner: string, family: Recognised['family'], config: unknown): Promise<Checkpoint> => {
-    const checkpoint = await openSafetensors(join(root, inner));
+    const checkpoint = await openCheckpoint(join(root, inner));
     try {
       const recognised = recognise(checkpoint);
       if (
@@ -81,7 +71,7 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
       const loras: Lora[] = [];
       try {
         for (const { file } of manifest.loras)
-          loras.push(await readLora(await openSafetensors(join(root, file.path))));
+          loras.push(await readLora(await openCheckpoint(join(root, file.path))));
       } catch (thrown) {
         for (const { checkpoint } of loras) await checkpoint.close();
         throw thrown;
@@ -91,7 +81,7 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
     async readTokenizer() {
       const { tokenizer } = manifest;
       if (tokenizer.from === 'file') return new Uint8Array(await readFile(join(root, tokenizer.file.path)));
-      const checkpoint = await openSafetensors(join(root, manifest.textEncoder.open));
+      const checkpoint = await openCheckpoint(join(root, manifest.textEncoder.open));
       try {
         return await checkpoint.readBytes(tokenizer.name);
       } finally {
@@ -99,6 +89,14 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
       }
     },
   };
+}
+
+/**
+ * What a package says of itself; its files may be gone.
+ * @throws PusaError MODEL_NOT_FOUND, CHECKPOINT_INVALID
+ */
+export async function readManifest(folder: string): Promise<Manifest> {
+  return (await openFolder(folder)).manifest;
 }
 
 /**
@@ -147,7 +145,21 @@ export function tokenizerPieces(bytes: Uint8Array): number {
   return (bytes[0] === 0x7b ? parseTokenizerJson(bytes) : parseSpiece(bytes)).pieces.length;
 }
 
-async function readManifest(path: string, bytes: number): Promise<Manifest> {
+async function openFolder(folder: string): Promise<{ root: string; manifest: Manifest }> {
+  const root = await realpath(folder).catch(() => null);
+  const path = join(root ?? folder, manifestName);
+  const status = root === null ? null : await stat(path).catch(() => null);
+  if (root !== null && status?.isFile() === true) {
+    return { root, manifest: await parseManifest(path, status.size) };
+  }
+  throw new PusaError(
+    'MODEL_NOT_FOUND',
+    `There is no model package in "${folder}".`,
+    'Import the model, or bring its folder or drive back.',
+  );
+}
+
+async function parseManifest(path: string, bytes: number): Promise<Manifest> {
   const shown = basename(resolve(path, '..'));
   if (bytes > maxManifestBytes) throw invalidPackage(shown, 'its manifest is too large');
   let parsed: unknown;

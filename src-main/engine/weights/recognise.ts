@@ -217,20 +217,12 @@ function countBlocks(names: readonly string[]): number {
   return Math.min(Math.max(0, ...seen) + 1, names.length);
 }
 
-/** Every tensor there, in its shape, in a number format that graphs can use in place. */
+/** Every tensor there, in its shape. */
 function checkInventory(checkpoint: Checkpoint, inventory: Inventory, remedy: string): void {
   const missing = [...inventory.keys()].filter((name) => !checkpoint.entries.has(name));
   if (missing.length > 0) throw incomplete(checkpoint, missing, remedy);
   for (const [name, shape] of inventory) {
     const entry = checkpoint.entries.get(name)!;
-    if (entry.dtype !== 'F32' && entry.dtype !== 'F16' && entry.dtype !== 'BF16') {
-      const file = basename(checkpoint.path);
-      throw new PusaError(
-        'CHECKPOINT_WRONG_FAMILY',
-        `"${file}" stores "${clip(name)}" as ${entry.dtype}, which cannot be used in place.`,
-        'Take the file in fp16, bf16 or fp32.',
-      );
-    }
     if (entry.shape.join() !== shape.join()) {
       const stated = `"${clip(name)}" has the shape [${entry.shape.join(', ')}] instead of [${shape.join(', ')}]`;
       throw wrongFamily(checkpoint, stated, remedy);

@@ -20,29 +20,49 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const list = [...tensors];
-  const header: Record<string, unknown> = {};
-  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
-  let at = 0;
   for (const { name, dtype, shape, data } of list) {
-    const bytes = shape.reduce((product, side) => product * side, 1) * dtypeBytes[dtype];
+    const bytes = tensorBytes(dtype, shape);
     if (data.byteLength !== bytes)
       throw new RangeError(`${name}: ${data.byteLength} bytes, shape needs ${bytes}`);
-    header[name] = { dtype, shape, data_offsets: [at, at + bytes] };
-    at += bytes;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
-  const padded = Math.ceil((8 + json.length) / 64) * 64 - 8;
-  const start = new Uint8Array(8 + padded).fill(0x20);
-  new DataView(start.buffer).setBigUint64(0, BigInt(padded), true);
-  start.set(json, 8);
+  const { header } = safetensorsHeader(list, metadata);
   const file = await open(path, 'w');
   try {
-    await file.writeFile(start);
+    await file.writeFile(header);
     for (const { data } of list)
       await file.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   } finally {
     await file.close();
   }
+}
+
+/**
+ * What stands before the tensors of a safetensors file, padded to 64 bytes.
+ * @param tensors in the order in which their bytes follow
+ * @returns the header, and the bytes of all tensors together
+ */
+export function safetensorsHeader(
+  tensors: Iterable<Omit<TensorToWrite, 'data'>>,
+  metadata: Readonly<Record<string, string>>,
+): { header: Uint8Array; bytes: number } {
+  const entries: Record<string, unknown> = {};
+  if (Object.keys(metadata).length > 0) entries['__metadata__'] = metadata;
+  let at = 0;
+  for (const { name, dtype, shape } of tensors) {
+    const end = at + tensorBytes(dtype, shape);
+    entries[name] = { dtype, shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(entries));
+  const padded = Math.ceil((8 + json.length) / 64) * 64 - 8;
+  const header = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.set(json, 8);
+  return { header, bytes: at };
+}
+
+function tensorBytes(dtype: Dtype, shape: readonly number[]): number {
+  return shape.reduce((product, side) => product * side, 1) * dtypeBytes[dtype];
 }
 
 /** float32 values as bfloat16 bytes, rounded to nearest even. */
