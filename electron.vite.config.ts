@@ -21,6 +21,17 @@ export default defineConfig({
       rolldownOptions: { input: entries, output: { format: 'es' } },
     },
   },
+  preload: {
+    build: {
+      outDir: 'out/preload',
+      // A sandboxed preload is one CommonJS file; only Electron itself is there to be required.
+      externalizeDeps: { exclude: ['zod'] },
+      rolldownOptions: {
+        input: { preload: at('src-main/preload.ts') },
+        output: { format: 'cjs', entryFileNames: '[name].cjs' },
+      },
+    },
+  },
   renderer: {
     root: 'src-renderer',
     plugins: [svelte()],

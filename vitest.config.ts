@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import { runes } from './test/support/runes.ts';
 
 export default defineConfig({
+  plugins: [runes],
   test: {
     // ONNX Runtime aborts when a worker thread ends during a run: processes, not threads.
     pool: 'forks',

@@ -7,7 +7,8 @@ import sharp from 'sharp';
 import type { PresetId } from '../src-main/core/contract/project.ts';
 import { writePusaFile } from '../src-main/library/pusa-file.ts';
 import { encodeTake } from '../src-main/media/encode.ts';
-import { findModel } from '../src-main/studio/models.ts';
+import { openPackage } from '../src-main/engine/weights/package.ts';
+import { defaultModel } from '../src-main/studio/model-shelf.ts';
 import { findPlaces } from '../src-main/studio/places.ts';
 import { projectOfFiles, type ProjectWish } from '../src-main/studio/project-from-files.ts';
 
@@ -15,7 +16,7 @@ const from = resolve(process.argv[2] ?? '.training/export/samples');
 const { resources } = findPlaces();
 const samples = join(resources, 'samples');
 const media = join(samples, 'media');
-const model = await findModel(join(resources, 'models'));
+const model = await openPackage(join(resources, 'models', defaultModel));
 const { native, recommended } = model.manifest;
 
 /** Frames first … last of a scene as an mp4. */

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import protobuf from 'protobufjs/minimal.js';
 import { importPackage } from '../src-main/engine/weights/import-package.ts';
 import { openSafetensors } from '../src-main/engine/weights/safetensors.ts';
+import type { Dtype } from '../src-main/engine/weights/dtypes.ts';
 import { writeSafetensors, type TensorToWrite } from '../src-main/engine/weights/write-safetensors.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -19,7 +20,7 @@ async function convert(from: string, to: string, metadata: Record<string, string
   const checkpoint = await openSafetensors(join(goldens, from));
   const tensors: TensorToWrite[] = [];
   for (const [name, { dtype, shape }] of checkpoint.entries) {
-    tensors.push({ name, dtype, shape, data: await checkpoint.readBytes(name) });
+    tensors.push({ name, dtype: dtype as Dtype, shape, data: await checkpoint.readBytes(name) });
   }
   await checkpoint.close();
   await writeSafetensors(join(folder, to), tensors, metadata);

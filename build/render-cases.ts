@@ -72,7 +72,7 @@ try {
       prompt,
       negativePrompt: '',
       marks: parseMarks(marks, frames),
-      sampler: { ...base.sampler, ...sampler },
+      sampler: samplerSchema.parse({ ...base.sampler, ...sampler }),
       keepOriginalPixels: false,
     };
     const project: Project = {

@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
 import { doctorCommand } from './cli/doctor.ts';
 import { infoCommand } from './cli/info.ts';
+import { modelsCommand } from './cli/models.ts';
 import { renderCommand } from './cli/render.ts';
 import { exitCodeOf, exitCodes } from './cli/terminal.ts';
 import { toPusaError } from './core/errors.ts';
@@ -16,6 +17,7 @@ const program = new Command('pusa')
   .showHelpAfterError('Add --help to see how it is used.')
   .addCommand(renderCommand())
   .addCommand(infoCommand())
+  .addCommand(modelsCommand())
   .addCommand(doctorCommand())
   .addHelpText(
     'after',

@@ -1,33 +1,64 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { toPusaError } from './core/errors.ts';
+import { PusaError, toPusaError } from './core/errors.ts';
+import { defaultDataFolder } from './studio/data-folder.ts';
+import { findPlaces } from './studio/places.ts';
+import { openStudio } from './studio/studio.ts';
 import { createApplication } from './web/application.ts';
 import { listen } from './web/node-server.ts';
 
-/** The application without Electron: the same window on loopback. `--port N`, `--data FOLDER`. */
+/**
+ * The application without Electron: the same window on loopback. `--port N`, `--data FOLDER`; with `--no-paths` a
+ * window cannot name files of this machine and sends and receives their bytes instead.
+ */
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { port: { type: 'string' }, data: { type: 'string' } } });
-  const port = Number(values.port ?? 0);
-  const application = await createApplication(values.data ?? defaultDataFolder());
-  const server = await listen(application.handle, port);
+  const { port, data, allowPaths } = readOptions();
+  const places = findPlaces();
+  const studio = await openStudio({ dataFolder: data, places });
+  const handler = await createApplication(studio, places.renderer);
+  const server = await listen(handler, port, {
+    connect: (transport) => studio.connect(transport, { allowPaths }),
+  });
   process.stdout.write(`Pusa Studio is at ${server.url}\n`);
+
+  let askedAt: number | null = null;
   const stop = (): void => {
-    void Promise.allSettled([server.close(), application.close()]).then(() => process.exit(0));
+    if (askedAt !== null) {
+      // Asked again: at once; what was acknowledged is saved. A terminal and a parent ask at the same time.
+      if (performance.now() - askedAt > 1000) process.exit(1);
+      return;
+    }
+    askedAt = performance.now();
+    void server
+      .close()
+      .then(() => studio.close())
+      .then(() => process.exit(0), fail);
   };
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
 }
 
-function defaultDataFolder(): string {
-  if (process.platform === 'win32' && process.env['APPDATA'] !== undefined) {
-    return join(process.env['APPDATA'], 'Pusa Studio');
+function readOptions(): { port: number; data: string; allowPaths: boolean } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        port: { type: 'string', default: '0' },
+        data: { type: 'string' },
+        'no-paths': { type: 'boolean', default: false },
+      },
+    });
+    const port = Number(values.port);
+    if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error('A port is 0 to 65535.');
+    return { port, data: values.data ?? defaultDataFolder(), allowPaths: !values['no-paths'] };
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new PusaError('USAGE', message, 'Options are --port N, --data FOLDER and --no-paths.', { cause });
   }
-  return join(process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local', 'share'), 'pusa-studio');
 }
 
-main().catch((thrown: unknown) => {
+function fail(thrown: unknown): void {
   const error = toPusaError(thrown);
   process.stderr.write(`${error.message}\n${error.remedy}\n`);
   process.exit(1);
-});
+}
+
+main().catch(fail);

@@ -20,6 +20,15 @@ check('types (renderer)', () =>
     '--fail-on-warnings',
   ]),
 );
+check('types (renderer tests)', () =>
+  tool('svelte-check/bin/svelte-check', [
+    '--workspace',
+    'test/renderer',
+    '--tsconfig',
+    './tsconfig.json',
+    '--fail-on-warnings',
+  ]),
+);
 check('lint', () => tool('eslint/bin/eslint.js', ['--max-warnings', '0', '.']));
 check('format', () => tool('prettier/bin/prettier.cjs', ['--check', '--log-level', 'warn', '.']));
 check('layers', () => script(join(root, 'build/checks/layers.mjs'), [], { cwd: root }));

@@ -3,9 +3,9 @@ import type { DeviceReport } from '../engine/runtime/device.ts';
 import { createSupervisor } from '../engine/supervisor.ts';
 import { nodeFork } from '../engine/transport.ts';
 import { findFfmpeg } from '../media/tools.ts';
-import { listModels } from '../studio/models.ts';
+import { defaultDataFolder } from '../studio/data-folder.ts';
+import { listShelf } from '../studio/model-shelf.ts';
 import { findPlaces } from '../studio/places.ts';
-import { join } from 'node:path';
 import { describeDevice } from '../studio/describe-device.ts';
 
 /** `doctor`: what this machine has and what of it runs models. */
@@ -24,7 +24,7 @@ async function doctor(options: { readonly json?: true }): Promise<void> {
   try {
     const report: DeviceReport = await supervisor.report();
     const ffmpeg = await findFfmpeg();
-    const models = await listModels(join(places.resources, 'models'));
+    const models = (await listShelf(defaultDataFolder(), places)).map(({ id }) => id);
     if (options.json === true) process.stdout.write(`${JSON.stringify({ ...report, ffmpeg, models })}\n`);
     else {
       const rows = [

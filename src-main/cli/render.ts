@@ -21,7 +21,8 @@ import { nodeFork } from '../engine/transport.ts';
 import type { ModelPackage } from '../engine/weights/package.ts';
 import { planOutput } from '../media/output.ts';
 import { freezeJob, type FindMedia } from '../studio/freeze.ts';
-import { findModel } from '../studio/models.ts';
+import { defaultDataFolder } from '../studio/data-folder.ts';
+import { findModel } from '../studio/model-shelf.ts';
 import { openProjectMedia } from '../studio/open-project.ts';
 import { findPlaces, type Places } from '../studio/places.ts';
 import { projectOfFiles, type ProjectWish } from '../studio/project-from-files.ts';
@@ -162,8 +163,6 @@ function readPaths(
   );
 }
 
-const modelsFolder = (places: Places): string => join(places.resources, 'models');
-
 async function workOfProject(
   path: string,
   folder: string,
@@ -174,7 +173,7 @@ async function workOfProject(
   const { project, findMedia, close } = await openProjectMedia(path, folder);
   try {
     const range = rangeOf(project, options.range);
-    const model = await findModel(modelsFolder(places), options.model ?? range.model ?? undefined);
+    const model = await findModel(defaultDataFolder(), places, options.model ?? range.model ?? undefined);
     return {
       project,
       range: {
@@ -228,7 +227,7 @@ function rangeOf(project: Project, id: string | undefined): Range {
 }
 
 async function workOfFiles(options: RenderOptions, places: Places, output: string): Promise<Work> {
-  const model = await findModel(modelsFolder(places), options.model);
+  const model = await findModel(defaultDataFolder(), places, options.model);
   const { native, recommended } = model.manifest;
   const work = await projectOfFiles({
     name: basename(output, extname(output)),

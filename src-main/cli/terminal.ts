@@ -22,6 +22,7 @@ export function exitCodeOf(error: PusaError): number {
     case 'OUT_OF_MEMORY':
       return exitCodes.outOfSpace;
     case 'ENGINE_CRASHED':
+    case 'ENGINE_RESTARTED':
     case 'ENGINE_PROTOCOL':
     case 'CONTRACT_VIOLATION':
     case 'CONNECTION_CLOSED':

@@ -29,6 +29,8 @@ export interface SupervisorOptions {
 export interface RenderOptions {
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
+  /** The engine ended in the midst of it and is started again. */
+  readonly onRestart?: () => void;
   /** Aborting cancels: softly between two segments, and by ending the engine when that takes too long. */
   readonly signal?: AbortSignal;
   /** This device or an error; default the best that works. */
@@ -81,6 +83,7 @@ interface Request {
   message(attempt: { readonly avoid: Refusals; readonly smallerTiles: boolean }): HostMessage;
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
+  readonly onRestart?: () => void;
   readonly signal?: AbortSignal | undefined;
   keep: boolean;
 }
@@ -130,13 +133,14 @@ class EngineSupervisor implements Supervisor {
 
   async render(jobFolder: string, packageFolder: string, options: RenderOptions = {}): Promise<Result> {
     const id = ++this.#lastId;
-    const { provider = null, rates = {}, onProgress, onPreview, signal } = options;
+    const { provider = null, rates = {}, onProgress, onPreview, onRestart, signal } = options;
     const answer = await this.#enqueue({
       id,
       keep: false,
       signal,
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onPreview === undefined ? {} : { onPreview }),
+      ...(onRestart === undefined ? {} : { onRestart }),
       message: ({ avoid, smallerTiles }) => ({
         type: 'render',
         id,
@@ -198,6 +202,7 @@ class EngineSupervisor implements Supervisor {
         crashes = reached.advanced() ? 1 : crashes + 1;
         if (crashes > this.#backoffMs.length) throw crashed(crashes, exit, output);
         this.#options.onLog?.(`The engine ended (${describeExit(exit)}); it is started again.`);
+        request.onRestart?.();
         await pause(this.#backoffMs[crashes - 1]!, request.signal);
       }
     } finally {

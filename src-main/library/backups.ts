@@ -46,15 +46,26 @@ export function listBackups(folder: string): Backup[] {
     .sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
 }
 
+/** Removes what interrupted backups left. The caller holds the lock. */
+export function removeUnfinishedBackups(folder: string): void {
+  const backups = join(folder, folderName);
+  if (!existsSync(backups)) return;
+  for (const name of readdirSync(backups)) {
+    if (name.includes('.sqlite.tmp')) rmSync(join(backups, name), { force: true });
+  }
+}
+
 /**
  * Copies an open database into `backups/`, whole or not at all, page by page so that others may go on; removes the
  * oldest backups.
+ * @param keep one that stays, however old
  * @returns the backup's name
  */
 export async function backupDatabase(
   sqlite: Database.Database,
   folder: string,
   version: unknown,
+  keep?: string,
 ): Promise<string> {
   const backups = join(folder, folderName);
   const name = `library-v${String(version)}-${timestamp()}.sqlite`;
@@ -69,7 +80,9 @@ export async function backupDatabase(
     rmSync(`${path}.tmp`, { force: true });
     throw libraryError(thrown);
   }
-  for (const old of listBackups(folder).slice(kept)) rmSync(join(backups, old.name), { force: true });
+  for (const old of listBackups(folder).slice(kept)) {
+    if (old.name !== keep) rmSync(join(backups, old.name), { force: true });
+  }
   return name;
 }
 

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { z } from 'zod';
 import { PusaError, toPusaError } from '../core/errors.ts';
-import { backupDatabase, databaseName, listBackups } from './backups.ts';
+import { backupDatabase, databaseName, listBackups, removeUnfinishedBackups } from './backups.ts';
 import { lockLibrary } from './instance-lock.ts';
-import { checkIntegrity, type IntegrityReport } from './integrity.ts';
+import { checkIntegrity, type IntegrityCheck, type IntegrityReport } from './integrity.ts';
 import { damaged, libraryError } from './library-errors.ts';
 import { migrations as allMigrations, type Migration } from './migrations/index.ts';
 
@@ -22,8 +22,14 @@ export interface LibraryDatabase {
   readonly stoppedUncleanly: boolean;
   /** What the check in the background finds; null when it was closed before. */
   readonly integrity: Promise<IntegrityReport>;
-  /** Copies the library, in use or not, into `backups/`. @returns the backup's name */
-  backup(): Promise<string>;
+  /** Checks it once more, in the background; null when it was closed before. */
+  check(): Promise<IntegrityReport>;
+  /**
+   * Copies the library, in use or not, into `backups/`.
+   * @param keep a backup that is not removed for it, however old
+   * @returns the new backup's name
+   */
+  backup(keep?: string): Promise<string>;
   /** Flushes and closes; calling it again does nothing. */
   close(): Promise<void>;
 }
@@ -45,6 +51,7 @@ export async function openDatabase(
   try {
     mkdirSync(folder, { recursive: true });
     unlock = lockLibrary(folder);
+    removeUnfinishedBackups(folder);
     const stoppedUncleanly = existsSync(marker);
     if (!existsSync(path) && listBackups(folder).length > 0) throw damaged('its database is missing');
     if (stoppedUncleanly) await requireIntegrity(path);
@@ -77,7 +84,7 @@ class OpenDatabase implements LibraryDatabase {
   readonly sqlite: Database.Database;
   readonly stoppedUncleanly: boolean;
   readonly integrity: Promise<IntegrityReport>;
-  private readonly stopCheck: () => Promise<void>;
+  private readonly checks = new Set<IntegrityCheck>();
   private readonly unlock: () => void;
   private closing: Promise<void> | null = null;
 
@@ -86,13 +93,22 @@ class OpenDatabase implements LibraryDatabase {
     this.sqlite = sqlite;
     this.stoppedUncleanly = stoppedUncleanly;
     this.unlock = unlock;
-    const check = checkIntegrity(sqlite.name);
-    this.integrity = check.report;
-    this.stopCheck = () => check.stop();
+    this.integrity = this.check();
   }
 
-  backup(): Promise<string> {
-    return backupDatabase(this.sqlite, this.folder, this.sqlite.pragma('user_version', { simple: true }));
+  async check(): Promise<IntegrityReport> {
+    const check = checkIntegrity(this.sqlite.name);
+    this.checks.add(check);
+    try {
+      return await check.report;
+    } finally {
+      this.checks.delete(check);
+    }
+  }
+
+  backup(keep?: string): Promise<string> {
+    const version = this.sqlite.pragma('user_version', { simple: true });
+    return backupDatabase(this.sqlite, this.folder, version, keep);
   }
 
   close(): Promise<void> {
@@ -101,7 +117,7 @@ class OpenDatabase implements LibraryDatabase {
   }
 
   private async shut(): Promise<void> {
-    await this.stopCheck();
+    for (const check of this.checks) await check.stop();
     try {
       // Both only save time later: a full disk must not keep the library from being closed.
       this.sqlite.pragma('optimize');

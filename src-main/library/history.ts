@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { z } from 'zod';
 import type { RecordDiff, Records, TableName } from '../core/contract/records.ts';
 import { idSchema } from '../core/contract/project.ts';
-import { storeDiff, undoChange, type StoredChange } from './diff.ts';
+import { ChangedSinceError, isSame, storeDiff, undoChange, type StoredChange } from './diff.ts';
 import { damaged } from './library-errors.ts';
 
 /** Steps and bytes a project's history holds; the oldest steps are forgotten first, the newest is always kept. */
@@ -10,6 +10,11 @@ const limits = { steps: 1000, bytes: 64 * 1024 ** 2 };
 
 /** Tables whose changes are taken back by undoing. Assets and jobs have lives of their own. */
 const undoable: ReadonlySet<TableName> = new Set<TableName>(['projects', 'takes']);
+
+/** Condition on `assets`: no project and no take uses its media, nor would after undoing or redoing. */
+export const unusedAsset = `hash NOT IN (SELECT hash FROM project_media)
+  AND hash NOT IN (SELECT file_hash FROM takes)
+  AND hash NOT IN (SELECT value FROM history, json_each(history.hashes))`;
 
 export type Side = 'undo' | 'redo';
 
@@ -65,18 +70,65 @@ export class History {
     this.sqlite = sqlite;
   }
 
-  /** Appends a step, forgetting those that were undone; nothing when it changes nothing that can be taken back. */
-  add(projectId: string, label: string, diffs: readonly RecordDiff[]): void {
+  /**
+   * Appends a step, forgetting those that were undone.
+   * @returns its number; null, and nothing is appended, when it changes nothing that can be taken back
+   */
+  add(projectId: string, label: string, diffs: readonly RecordDiff[]): number | null {
     const kept = diffs.filter((diff) => undoable.has(diff.table));
-    if (kept.length === 0) return;
+    if (kept.length === 0) return null;
     this.clear(projectId, 'redo');
     const { changes, hashes } = encode(kept);
-    this.sqlite
+    const { lastInsertRowid } = this.sqlite
       .prepare(
         'INSERT INTO history (project_id, undone, label, hashes, bytes, changes) VALUES (?, 0, ?, ?, ?, ?)',
       )
       .run(projectId, label, hashes, changes.length, changes);
     this.trim(projectId);
+    return Number(lastInsertRowid);
+  }
+
+  /**
+   * Makes the last step of a project one with what followed it at once: undoing it goes back over both.
+   * @returns its number; null when it cannot be done, because something else changed in between
+   */
+  join(seq: number, diffs: readonly RecordDiff[]): number | null {
+    const row = this.sqlite
+      .prepare<[number], { changes: string; hashes: string }>(
+        'SELECT changes, hashes FROM history WHERE seq = ? AND undone = 0',
+      )
+      .get(seq);
+    if (row === undefined) return null;
+    const open = new Map(
+      diffs.filter((diff) => undoable.has(diff.table)).map((diff) => [`${diff.table} ${diff.id}`, diff]),
+    );
+    const joined: StoredChange[] = [];
+    const hashes = new Set(z.array(z.string()).parse(JSON.parse(row.hashes)));
+    try {
+      for (const change of decode(row.changes)) {
+        const diff = open.get(`${change.table} ${change.id}`);
+        open.delete(`${change.table} ${change.id}`);
+        if (diff === undefined) {
+          joined.push(change);
+          continue;
+        }
+        const whole = { ...diff, before: undoChange(change, diff.before) };
+        for (const hash of hashesOf(whole)) hashes.add(hash);
+        if (!isSame(whole.before, whole.after)) joined.push(storeDiff(whole));
+      }
+    } catch (thrown) {
+      if (thrown instanceof ChangedSinceError) return null;
+      throw thrown;
+    }
+    for (const diff of open.values()) {
+      for (const hash of hashesOf(diff)) hashes.add(hash);
+      joined.push(storeDiff(diff));
+    }
+    const changes = JSON.stringify(joined);
+    this.sqlite
+      .prepare('UPDATE history SET hashes = ?, bytes = ?, changes = ? WHERE seq = ?')
+      .run(JSON.stringify([...hashes]), changes.length, changes, seq);
+    return seq;
   }
 
   next(projectId: string, side: Side): HistoryEntry | null {
@@ -139,10 +191,7 @@ export class History {
 
   unusedAssetIds(): string[] {
     return this.sqlite
-      .prepare<[], string>(
-        `SELECT id FROM assets WHERE hash NOT IN (SELECT hash FROM project_media)
-         AND hash NOT IN (SELECT value FROM history, json_each(history.hashes)) ORDER BY id`,
-      )
+      .prepare<[], string>(`SELECT id FROM assets WHERE ${unusedAsset} ORDER BY id`)
       .pluck()
       .all();
   }

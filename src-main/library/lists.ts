@@ -8,9 +8,11 @@ import {
   type JobState,
   type Page,
   type ProjectSummary,
+  type TakeRecord,
   type TakeSummary,
 } from '../core/contract/records.ts';
 import { PusaError } from '../core/errors.ts';
+import { unusedAsset } from './history.ts';
 import { readRecord } from './tables.ts';
 
 /** Which page: at most `limit` (1 … 500) records, after a cursor that the page before gave. */
@@ -21,12 +23,13 @@ export interface PageQuery {
 
 export interface ProjectQuery extends PageQuery {
   readonly trashed?: boolean | undefined;
-  /** Newest first (the default), or by name. */
-  readonly order?: 'time' | 'name' | undefined;
+  /** Changed or made last first (the former is the default), or by name. */
+  readonly order?: 'time' | 'created' | 'name' | undefined;
 }
 
 export interface AssetQuery extends PageQuery {
-  readonly order?: 'time' | 'name' | undefined;
+  /** Newest first (the default), by name, or the largest first. */
+  readonly order?: 'time' | 'name' | 'bytes' | undefined;
   readonly kind?: AssetRecord['kind'] | undefined;
   readonly state?: AssetRecord['state'] | undefined;
 }
@@ -38,6 +41,14 @@ export interface TakeQuery extends PageQuery {
   readonly rangeId?: string | undefined;
   readonly minRating?: number | undefined;
   readonly tag?: string | undefined;
+  /** Newest first (the default), or the best rated, among them the newest first. */
+  readonly order?: 'time' | 'rating' | undefined;
+}
+
+/** Jobs that are over, the latest first. */
+export interface HistoryQuery extends PageQuery {
+  readonly states: readonly JobState[];
+  readonly projectId?: string | undefined;
 }
 
 const mostPerPage = 500;
@@ -47,7 +58,7 @@ const mostCounted = 10_000;
 interface Row {
   readonly id: string;
   /** What the list is sorted by. */
-  readonly place: string;
+  readonly place: string | number;
 }
 
 interface ListSpec<R extends Row, T> {
@@ -70,12 +81,13 @@ export class Lists {
   }
 
   projects(query: ProjectQuery): Page<ProjectSummary> {
-    const byName = query.order === 'name';
     return this.page(query, {
       table: 'projects',
       columns: 'name, width, height, fps, clips, ranges, created_at, modified_at, trashed_at',
-      by: byName ? 'name COLLATE NOCASE' : 'modified_at',
-      descending: !byName,
+      ...sorted(
+        query.order === 'created' ? 'time' : query.order,
+        query.order === 'created' ? 'created_at' : 'modified_at',
+      ),
       conditions: ['(trashed_at IS NULL) = $kept'],
       values: { kept: query.trashed === true ? 0 : 1 },
       read: (row: ProjectRow): ProjectSummary => ({
@@ -94,22 +106,48 @@ export class Lists {
   }
 
   assets(query: AssetQuery): Page<AssetRecord> {
-    const byName = query.order === 'name';
     return this.page(query, {
-      table: 'assets',
-      columns: 'json',
-      by: byName ? 'name COLLATE NOCASE' : 'imported_at',
-      descending: !byName,
+      ...assetList,
+      ...sorted(query.order, 'imported_at'),
       ...filters({ 'kind = $kind': query.kind, 'state = $state': query.state }),
-      read: (row: Row & { readonly json: string }) => readRecord('assets', row.json),
     });
+  }
+
+  /** Assets that no project and no take uses, nor would after undoing or redoing; with the bytes of all of them. */
+  unusedAssets(query: PageQuery): Page<AssetRecord> & { readonly bytes: number } {
+    const page = this.page(query, {
+      ...assetList,
+      ...sorted('time', 'imported_at'),
+      conditions: [unusedAsset],
+      values: {},
+    });
+    const bytes = this.sqlite.prepare<[], number>(`SELECT total(bytes) FROM assets WHERE ${unusedAsset}`);
+    return { ...page, bytes: bytes.pluck().get()! };
+  }
+
+  /** The asset of these bytes, by their SHA-256; null where there is none. */
+  assetOfHash(hash: string): AssetRecord | null {
+    const json = this.sqlite
+      .prepare<[string], string>('SELECT json FROM assets WHERE hash = ?')
+      .pluck()
+      .get(hash);
+    return json === undefined ? null : readRecord('assets', json);
+  }
+
+  /** Ids of the projects that show an asset of these bytes, those in the trash too. */
+  projectsWithMedia(hash: string): string[] {
+    return this.sqlite
+      .prepare<[string], string>('SELECT project_id FROM project_media WHERE hash = ? ORDER BY project_id')
+      .pluck()
+      .all(hash);
   }
 
   takes(query: TakeQuery): Page<TakeSummary> {
     return this.page(query, {
       table: 'takes',
       columns: 'project_id, range_id, file_hash, rating, created_at, summary',
-      by: 'created_at',
+      // A rating is one digit.
+      by: query.order === 'rating' ? 'rating || created_at' : 'created_at',
       descending: true,
       ...filters({
         'project_id = $projectId': query.projectId,
@@ -128,6 +166,42 @@ export class Lists {
           rating: row.rating,
           createdAt: row.created_at,
         }),
+    });
+  }
+
+  /** Takes whose video is this file, the newest first. */
+  takesOfFile(hash: string): Pick<TakeRecord, 'id' | 'projectId' | 'rangeId' | 'fileHash'>[] {
+    return this.sqlite
+      .prepare<[string], Pick<TakeRecord, 'id' | 'projectId' | 'rangeId' | 'fileHash'>>(
+        `SELECT id, project_id AS projectId, range_id AS rangeId, file_hash AS fileHash
+         FROM takes WHERE file_hash = ? ORDER BY created_at DESC, id`,
+      )
+      .all(hash);
+  }
+
+  /** The take that a job made; null where there is none, or none any more. */
+  takeOfJob({ id, projectId, rangeId }: Pick<JobRecord, 'id' | 'projectId' | 'rangeId'>): TakeRecord | null {
+    const json = this.sqlite
+      .prepare<[string, string, string], string>(
+        "SELECT json FROM takes WHERE project_id = ? AND range_id = ? AND json ->> '$.jobId' = ? LIMIT 1",
+      )
+      .pluck()
+      .get(projectId, rangeId, id);
+    return json === undefined ? null : readRecord('takes', json);
+  }
+
+  /** Jobs that are over, the latest first. */
+  jobHistory(query: HistoryQuery): Page<JobRecord> {
+    return this.page(query, {
+      table: 'jobs',
+      columns: 'json',
+      by: "coalesce(json ->> '$.finishedAt', '')",
+      descending: true,
+      ...filters({
+        'state IN (SELECT value FROM json_each($states))': JSON.stringify(query.states),
+        'project_id = $projectId': query.projectId,
+      }),
+      read: (row: Row & { readonly json: string }) => readRecord('jobs', row.json),
     });
   }
 
@@ -172,6 +246,21 @@ export class Lists {
   }
 }
 
+const assetList = {
+  table: 'assets',
+  columns: 'json',
+  read: (row: Row & { readonly json: string }) => readRecord('assets', row.json),
+};
+
+/** Newest first by the column of a time, by name, or the largest first. */
+function sorted(
+  order: 'time' | 'name' | 'bytes' = 'time',
+  time: string,
+): Pick<ListSpec<Row, unknown>, 'by' | 'descending'> {
+  if (order === 'name') return { by: 'name COLLATE NOCASE', descending: false };
+  return { by: order === 'bytes' ? 'bytes' : time, descending: true };
+}
+
 interface ProjectRow extends Row {
   readonly name: string;
   readonly width: number;
@@ -204,14 +293,16 @@ function filters(all: Readonly<Record<string, string | number | undefined>>): {
   return {
     conditions: given.map(({ condition }) => condition),
     values: Object.fromEntries(
-      given.map(({ condition, value }) => [/\$(\w+)\)?$/.exec(condition)![1]!, value]),
+      given.map(({ condition, value }) => [/\$(\w+)\)*$/.exec(condition)![1]!, value]),
     ),
   };
 }
 
-function readCursor(cursor: string): [string, string] {
+function readCursor(cursor: string): [string | number, string] {
   try {
-    return z.tuple([z.string(), z.string()]).parse(JSON.parse(cursorSchema.parse(cursor)));
+    return z
+      .tuple([z.union([z.string(), z.number()]), z.string()])
+      .parse(JSON.parse(cursorSchema.parse(cursor)));
   } catch {
     throw badPage();
   }

@@ -226,6 +226,12 @@ export class MediaStore {
     return isHash(hash) && (await findEntry(this.#folder, hash)) !== null;
   }
 
+  /** Bytes of each picture of a sequence, in order; null for any other medium. @throws PusaError FILE_NOT_FOUND */
+  async parts(hash: string): Promise<readonly number[] | null> {
+    const { path, parts } = await this.#entry(hash);
+    return parts[0]?.path === path ? null : parts.map(({ bytes }) => bytes);
+  }
+
   /** Bytes of a medium. @throws PusaError FILE_NOT_FOUND */
   async size(hash: string): Promise<number> {
     return (await this.#entry(hash)).bytes;

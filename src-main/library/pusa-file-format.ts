@@ -1,7 +1,8 @@
 import { basename } from 'node:path';
 import { z } from 'zod';
-import type { Take } from '../core/contract/job.ts';
+import { takeSchema } from '../core/contract/job.ts';
 import type { Project } from '../core/contract/project.ts';
+import { takeRecordSchema } from '../core/contract/records.ts';
 import { PusaError } from '../core/errors.ts';
 
 /** "Pusa" in ASCII: SQLite's `application_id` of every `.pusa` file. */
@@ -17,6 +18,8 @@ export const limits = {
   settings: 1000,
   settingBytes: 64 * 1024,
   media: 100_000,
+  /** Pictures of all sequences together. */
+  parts: 1_000_000,
   takes: 10_000,
   takeBytes: 16 * 1024 ** 2,
   /** All takes' records together. */
@@ -38,8 +41,20 @@ const tablesOfVersion1 = {
   chunk: 'CREATE TABLE chunk (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT',
 } as const;
 
+/**
+ * Version 2 holds sequences of pictures: one medium of all their bytes in order, and in `part` how many of them are
+ * each picture's (`media` is the row's id there).
+ */
+const tablesOfVersion2 = {
+  ...tablesOfVersion1,
+  part: 'CREATE TABLE part (id INTEGER PRIMARY KEY, media INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT',
+} as const;
+
 /** Tables of each version, the first being version 1. */
-export const tablesByVersion: readonly Readonly<Record<string, string>>[] = [tablesOfVersion1];
+export const tablesByVersion: readonly Readonly<Record<string, string>>[] = [
+  tablesOfVersion1,
+  tablesOfVersion2,
+];
 export const currentVersion = tablesByVersion.length;
 
 /** A file's records as they stand in it, before they are validated against the current schemas. */
@@ -50,7 +65,10 @@ export interface RawRecords {
 }
 
 /** `migrations[v - 1]` turns the records of version v into those of version v + 1. */
-export const migrations: readonly ((records: RawRecords) => RawRecords)[] = [];
+export const migrations: readonly ((records: RawRecords) => RawRecords)[] = [
+  // The records are the same; only media can be more.
+  (records) => records,
+];
 
 /** A setting kept with a project, such as the part of the timeline last in view. */
 export const settingSchema = z.union([
@@ -71,13 +89,19 @@ export const maxSettingValues = 1 + 3 * limits.settings;
 /** SHA-256 in hex. */
 export const hashPattern = /^[0-9a-f]{64}$/;
 
+/** A medium in a file. `parts`: of a sequence the length of each picture, in order. */
+export interface MediaFacts {
+  readonly bytes: number;
+  readonly parts?: readonly number[];
+}
+
 /**
- * What is wrong between a file's project, media and takes; null if nothing is. Assets' media may be left out (those
- * of sequences must be), but what is there must be an asset's or a take's, with the asset's length.
+ * What is wrong between a file's project, media and takes; null if nothing is. Assets' media may be left out, but what
+ * is there must be an asset's or a take's, with the asset's length and, of a sequence, its number of pictures.
  */
 export function mediaFlaw(
   project: Project,
-  media: ReadonlyMap<string, { readonly bytes: number }>,
+  media: ReadonlyMap<string, MediaFacts>,
   takes: readonly { readonly hash: string }[],
 ): string | null {
   const used = new Set<string>();
@@ -85,13 +109,26 @@ export function mediaFlaw(
     used.add(take.hash);
     if (!media.has(take.hash)) return `the video of a take (${short(take.hash)}) is not in it`;
   }
+  const sequences = new Set<string>();
   for (const asset of project.assets) {
-    // One hash names all pictures of a sequence together: as one blob they could not be told apart again.
-    if (asset.kind === 'sequence') continue;
     used.add(asset.hash);
+    if (asset.kind === 'sequence') sequences.add(asset.hash);
     const found = media.get(asset.hash);
-    if (found && found.bytes !== asset.bytes) {
+    if (found === undefined) continue;
+    if (found.bytes !== asset.bytes) {
       return `asset "${asset.id}" should have ${asset.bytes} bytes of media, and the file has ${found.bytes}`;
+    }
+    // A sequence of one picture is stored as that picture.
+    const pictures = found.parts?.length ?? 1;
+    if (asset.kind === 'sequence' && pictures !== Math.round(asset.fps * asset.duration)) {
+      return `the sequence "${asset.id}" should have ${Math.round(asset.fps * asset.duration)} pictures, and the file has ${pictures}`;
+    }
+  }
+  for (const [hash, { bytes, parts }] of media) {
+    if (parts === undefined) continue;
+    if (!sequences.has(hash)) return `its media ${short(hash)} has several parts and is no sequence`;
+    if (parts.reduce((sum, part) => sum + part, 0) !== bytes) {
+      return `the pictures of the sequence ${short(hash)} do not fill its media`;
     }
   }
   for (const hash of media.keys()) {
@@ -100,9 +137,16 @@ export function mediaFlaw(
   return null;
 }
 
+/** A take with what its library knows of it beside; a take that comes from a rendered file has none of that. */
+export const fileTakeSchema = takeSchema.extend(
+  takeRecordSchema.pick({ id: true, rangeId: true, rating: true, tags: true, promotedClipId: true }).partial()
+    .shape,
+);
+export type FileTake = z.infer<typeof fileTakeSchema>;
+
 /** What a take needs to be stored or found: its record and the hash of its video. */
 export interface TakeEntry {
-  readonly take: Take;
+  readonly take: FileTake;
   readonly hash: string;
 }
 

@@ -1,16 +1,16 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { open, stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
 import Database from 'better-sqlite3';
-import { takeSchema } from '../core/contract/job.ts';
 import { describeFlaw, parseBounded, type Parsed } from '../core/contract/parse.ts';
 import type { Project } from '../core/contract/project.ts';
 import { parseProject } from '../core/contract/validate-project.ts';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { extractTo } from './pusa-file-extract.ts';
 import {
   applicationId,
   chunkBytes,
   currentVersion,
+  fileTakeSchema,
   hashPattern,
   invalidFile,
   limits,
@@ -21,6 +21,7 @@ import {
   settingsSchema,
   short,
   tablesByVersion,
+  type MediaFacts,
   type RawRecords,
   type Settings,
   type TakeEntry,
@@ -31,19 +32,20 @@ export interface PusaFile {
   readonly project: Project;
   readonly settings: Settings;
   /** What media the file holds, by SHA-256 in hex: assets' and takes'. */
-  readonly media: ReadonlyMap<string, { readonly bytes: number }>;
+  readonly media: ReadonlyMap<string, MediaFacts>;
   readonly takes: readonly TakeEntry[];
   /**
-   * Writes a medium to a file, through a temporary file beside it: what stands at `toPath` afterwards has the hash.
+   * Writes a medium to a file, through a temporary one beside it: what stands at `toPath` afterwards has the hash. A
+   * sequence (one with `parts`) becomes a folder of its pictures; nothing may stand in its place.
    * @throws PusaError PROJECT_INVALID (damaged, or not in the file), DISK_FULL, WRITE_FAILED
    */
   extractMedia(hash: string, toPath: string): Promise<void>;
   close(): void;
 }
 
-interface MediaRow {
+interface MediaRow extends MediaFacts {
+  readonly id: number;
   readonly hash: string;
-  readonly bytes: number;
   readonly firstChunk: number;
 }
 
@@ -63,14 +65,14 @@ export async function readPusaFile(path: string): Promise<PusaFile> {
       database.pragma(setting);
     }
     checkSchema(database, tablesByVersion[version - 1]!);
-    checkRecordTables(database);
+    checkRecordTables(database, version);
     const records = migrations
       .slice(version - 1)
       .reduce((old, migrate) => migrate(old), readRecords(database));
     const project = validRecord('the project', parseProject(records.project));
     const settings = validateSettings(records.settings);
     const takes = records.takes.map(validateTake);
-    const media = readMediaTable(database, fileBytes);
+    const media = withParts(database, version, readMediaTable(database, fileBytes));
     const flaw = mediaFlaw(project, media, takes);
     if (flaw) throw new Refusal(flaw);
     return opened(absolute, database, { project, settings, media, takes });
@@ -166,7 +168,7 @@ function checkSchema(database: Database.Database, tables: Readonly<Record<string
  * and the reading after it have to go through is bounded. Chunks are not gone through: each is found by its id, and
  * proved by the hash of the medium.
  */
-function checkRecordTables(database: Database.Database): void {
+function checkRecordTables(database: Database.Database, version: number): void {
   const tables = [
     { name: 'project', rows: 1, text: 'json', each: limits.projectBytes, all: limits.projectBytes },
     {
@@ -178,6 +180,7 @@ function checkRecordTables(database: Database.Database): void {
     },
     { name: 'media', rows: limits.media, text: 'hash', each: 64, all: Infinity },
     { name: 'take', rows: limits.takes, text: 'json', each: limits.takeBytes, all: limits.takesBytes },
+    ...(version < 2 ? [] : [{ name: 'part', rows: limits.parts, text: 'bytes', each: 20, all: Infinity }]),
   ];
   for (const { name, rows, text, each, all } of tables) {
     const lengths = text
@@ -233,7 +236,7 @@ function validateSettings(entries: RawRecords['settings']): Settings {
 
 function validateTake({ hash, take }: RawRecords['takes'][number], index: number): TakeEntry {
   if (!hashPattern.test(hash)) throw new Refusal(`the hash of take ${index} is not valid`);
-  return { take: validRecord(`take ${index}`, parseBounded(takeSchema, take, limits.takeValues)), hash };
+  return { take: validRecord(`take ${index}`, parseBounded(fileTakeSchema, take, limits.takeValues)), hash };
 }
 
 function validRecord<T>(subject: string, parsed: Parsed<T>): T {
@@ -243,7 +246,7 @@ function validRecord<T>(subject: string, parsed: Parsed<T>): T {
 
 function readMediaTable(database: Database.Database, fileBytes: number): Map<string, MediaRow> {
   const rows = database
-    .prepare('SELECT hash, bytes, first_chunk AS firstChunk FROM media ORDER BY id')
+    .prepare('SELECT id, hash, bytes, first_chunk AS firstChunk FROM media ORDER BY id')
     .all() as MediaRow[];
   const media = new Map<string, MediaRow>();
   // Together they cannot be longer than the file; so no file unpacks into more than itself.
@@ -262,6 +265,36 @@ function readMediaTable(database: Database.Database, fileBytes: number): Map<str
     media.set(row.hash, row);
   }
   return media;
+}
+
+/** The media with the lengths of sequences' pictures. */
+function withParts(
+  database: Database.Database,
+  version: number,
+  media: ReadonlyMap<string, MediaRow>,
+): Map<string, MediaRow> {
+  const parts = new Map<number, number[]>();
+  const rows =
+    version < 2
+      ? []
+      : database
+          .prepare<[], { media: number; bytes: number }>('SELECT media, bytes FROM part ORDER BY id')
+          .iterate();
+  const known = new Set([...media.values()].map(({ id }) => id));
+  for (const { media: id, bytes } of rows) {
+    if (!known.has(id) || !Number.isSafeInteger(bytes) || bytes < 1) {
+      throw new Refusal(`a picture of a sequence claims ${bytes} bytes of media ${id}`);
+    }
+    const of = parts.get(id);
+    if (of === undefined) parts.set(id, [bytes]);
+    else of.push(bytes);
+  }
+  return new Map(
+    [...media].map(([hash, row]) => {
+      const own = parts.get(row.id);
+      return [hash, own === undefined ? row : { ...row, parts: own }];
+    }),
+  );
 }
 
 function opened(
@@ -285,23 +318,10 @@ function opened(
     async extractMedia(hash, toPath) {
       const row = contents.media.get(hash);
       if (!row) throw invalidFile(path, `it does not hold the media ${short(hash)}`);
-      const temporary = join(dirname(resolve(toPath)), `.pusa-${randomUUID()}.tmp`);
       try {
-        const digest = createHash('sha256');
-        const handle = await open(temporary, 'wx');
-        try {
-          for (const chunk of chunksOf(row)) {
-            digest.update(chunk);
-            await handle.writeFile(chunk);
-          }
-          await handle.sync();
-        } finally {
-          await handle.close();
-        }
-        if (digest.digest('hex') !== hash) throw new Refusal(`its media ${short(hash)} is damaged`);
-        await rename(temporary, toPath);
+        const isSound = await extractTo(toPath, hash, chunksOf(row), row.parts);
+        if (!isSound) throw new Refusal(`its media ${short(hash)} is damaged`);
       } catch (thrown) {
-        await rm(temporary, { force: true }).catch(() => undefined);
         throw thrown instanceof Refusal || isSqlite(thrown) ? readError(path, thrown) : toPusaError(thrown);
       }
     },

@@ -2,15 +2,16 @@ import { createHash, randomUUID } from 'node:crypto';
 import { open, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
-import { takeSchema } from '../core/contract/job.ts';
 import { describeFlaw, parseBounded } from '../core/contract/parse.ts';
 import type { Project } from '../core/contract/project.ts';
 import { validateProject } from '../core/contract/validate-project.ts';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { flushFolder } from './media-files.ts';
 import {
   applicationId,
   chunkBytes,
   currentVersion,
+  fileTakeSchema,
   hashPattern,
   limits,
   maxSettingValues,
@@ -19,6 +20,7 @@ import {
   settingsSchema,
   short,
   tablesByVersion,
+  type MediaFacts,
   type Settings,
   type TakeEntry,
 } from './pusa-file-format.ts';
@@ -26,6 +28,8 @@ import {
 /** Bytes to store, named by their SHA-256 in hex; `open` may be called once. */
 export interface MediaSource {
   readonly hash: string;
+  /** Of a sequence, the bytes of each picture: `open` gives them one after the other. */
+  readonly parts?: readonly number[];
   open(): AsyncIterable<Uint8Array>;
 }
 
@@ -53,15 +57,14 @@ export async function writePusaFile(path: string, contents: PusaFileContents): P
   try {
     await (await open(temporary, 'wx')).close();
     await fill(temporary, contents, records);
-    await flush(temporary, 'r+');
+    await flushFile(temporary);
     await rename(temporary, target);
   } catch (thrown) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw writeError(target, thrown);
   }
-  await flush(folder, 'r').catch((thrown: unknown) => {
-    // Windows cannot flush a folder; the rename itself is journalled there.
-    if (process.platform !== 'win32') throw writeError(target, thrown);
+  await flushFolder(folder).catch((thrown: unknown) => {
+    throw writeError(target, thrown);
   });
 }
 
@@ -88,7 +91,7 @@ function encodeRecords({ project, settings = {}, takes }: PusaFileContents): Enc
       json: encode('A setting', value, limits.settingBytes),
     })),
     takes: takes.map(({ take, hash }) => {
-      const parsed = parseBounded(takeSchema, take, limits.takeValues);
+      const parsed = parseBounded(fileTakeSchema, take, limits.takeValues);
       if (!parsed.ok) throw invalid(describeFlaw('A take', parsed.flaw));
       const json = encode('The record of a take', parsed.value, Math.min(limits.takeBytes, takesLeft));
       takesLeft -= Buffer.byteLength(json);
@@ -133,14 +136,16 @@ async function fill(temporary: string, contents: PusaFileContents, records: Enco
   }
 }
 
-/** Streams each blob into chunks, once per hash. @returns their lengths by hash */
+/** Streams each blob into chunks, once per hash. @returns what they are, by hash */
 async function insertMedia(
   database: Database.Database,
   sources: readonly MediaSource[],
-): Promise<Map<string, { bytes: number }>> {
+): Promise<Map<string, MediaFacts>> {
   const insertChunk = database.prepare('INSERT INTO chunk (id, data) VALUES (?, ?)');
   const insertRow = database.prepare('INSERT INTO media (hash, bytes, first_chunk) VALUES (?, ?, ?)');
-  const written = new Map<string, { bytes: number }>();
+  const insertPart = database.prepare('INSERT INTO part (media, bytes) VALUES (?, ?)');
+  const written = new Map<string, MediaFacts>();
+  let pictures = 0;
   let nextChunk = 1;
   for (const source of sources) {
     if (written.has(source.hash)) continue;
@@ -166,8 +171,12 @@ async function insertMedia(
         'A media file is empty.',
         'Remove it from the project and save again.',
       );
-    insertRow.run(source.hash, bytes, firstChunk);
-    written.set(source.hash, { bytes });
+    const { lastInsertRowid } = insertRow.run(source.hash, bytes, firstChunk);
+    const { parts } = source;
+    pictures += parts?.length ?? 0;
+    if (pictures > limits.parts) throw invalid(`A file holds at most ${limits.parts} pictures of sequences.`);
+    for (const part of parts ?? []) insertPart.run(lastInsertRowid, part);
+    written.set(source.hash, { bytes, ...(parts === undefined ? {} : { parts }) });
   }
   return written;
 }
@@ -200,8 +209,8 @@ async function* inChunks(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   if (filled > 0) yield chunk.subarray(0, filled);
 }
 
-async function flush(path: string, flags: 'r' | 'r+'): Promise<void> {
-  const handle = await open(path, flags);
+async function flushFile(path: string): Promise<void> {
+  const handle = await open(path, 'r+');
   try {
     await handle.sync();
   } finally {

@@ -46,28 +46,28 @@ export interface Edit {
  * acknowledged. Edits of a project can be undone, after a restart too; there is no unsaved state.
  */
 export class Store {
-  /** Pages of projects, assets, takes and jobs. */
-  readonly lists: Lists;
-  private readonly database: LibraryDatabase;
-  private readonly sqlite: Database.Database;
-  private readonly tables: RecordTables;
-  private readonly history: History;
+  /** What it works on, or why there is nothing to work on. */
+  private state: Parts | PusaError;
+  /** The last step of each project that was an edit of a gesture: the next one of the same gesture joins it. */
+  private readonly gestures = new Map<string, { readonly gesture: string; readonly seq: number }>();
   private readonly listeners = new Set<(change: StoreChange) => void>();
   /** The last edit asked for; the next one waits for it. */
   private last: Promise<unknown> = Promise.resolve();
   private closing: Promise<void> | null = null;
 
-  constructor(database: LibraryDatabase) {
-    this.database = database;
-    this.sqlite = database.sqlite;
-    this.tables = new RecordTables(this.sqlite);
-    this.history = new History(this.sqlite);
-    this.lists = new Lists(this.sqlite);
+  /** @param database open, or why it could not be opened: then everything is refused so until {@link reopen} */
+  constructor(database: LibraryDatabase | PusaError) {
+    this.state = database instanceof PusaError ? database : partsOf(database);
+  }
+
+  /** Pages of projects, assets, takes and jobs. */
+  get lists(): Lists {
+    return this.parts.lists;
   }
 
   /** A record, or null. @throws PusaError LIBRARY_DAMAGED */
   get<T extends TableName>(table: T, id: string): Records[T] | null {
-    return this.read(() => this.tables.get(table, id));
+    return this.read(() => this.parts.tables.get(table, id));
   }
 
   /** @throws PusaError RECORD_NOT_FOUND, LIBRARY_DAMAGED */
@@ -77,12 +77,12 @@ export class Store {
 
   /** See {@link SearchIndex.find}. */
   search(query: SearchQuery): SearchHit[] {
-    return this.read(() => this.tables.search.find(query));
+    return this.read(() => this.parts.tables.search.find(query));
   }
 
   /** Labels of what can be undone and redone, the next one first. */
   labels(projectId: string): HistoryLabels {
-    return this.read(() => this.history.labels(projectId));
+    return this.read(() => this.parts.history.labels(projectId));
   }
 
   /**
@@ -90,12 +90,12 @@ export class Store {
    * besides is garbage.
    */
   mediaHashes(): Set<string> {
-    return this.read(() => this.history.mediaHashes());
+    return this.read(() => this.parts.history.mediaHashes());
   }
 
-  /** Ids of the assets that no project uses, nor would after undoing or redoing. */
+  /** Ids of the assets that no project and no take uses, nor would after undoing or redoing. */
   unusedAssetIds(): string[] {
-    return this.read(() => this.history.unusedAssetIds());
+    return this.read(() => this.parts.history.unusedAssetIds());
   }
 
   /**
@@ -103,17 +103,23 @@ export class Store {
    * project's history, as far as it changes the project and takes; assets and jobs are not taken back by undoing.
    * @param label names the step for a person
    * @param work synchronous
+   * @param gesture edits of one gesture (a drag, typing) that follow each other are one step
    * @returns once it is on the disk
    * @throws PusaError RECORD_INVALID, RECORD_NOT_FOUND, DISK_FULL, WRITE_FAILED, LIBRARY_DAMAGED, and what `work` throws
    */
-  transact<R>(projectId: string | null, label: string, work: (edit: Edit) => R): Promise<Edited<R>> {
+  transact<R>(
+    projectId: string | null,
+    label: string,
+    work: (edit: Edit) => R,
+    { gesture }: { readonly gesture?: string | undefined } = {},
+  ): Promise<Edited<R>> {
     return this.enqueue(() => {
-      const done = this.write(() => {
-        const edit = new OpenEdit(this.sqlite, this.tables);
+      const done = this.write(({ sqlite, tables }) => {
+        const edit = new OpenEdit(sqlite, tables);
         const value = work(edit);
         if (value instanceof Promise) throw new TypeError('An edit must be synchronous');
         const diffs = edit.finish();
-        if (projectId !== null) this.remember(projectId, label, diffs);
+        if (projectId !== null) this.remember(projectId, label, diffs, gesture);
         return { value, diffs };
       });
       this.tell({ kind: 'edit', projectId, label, diffs: done.diffs });
@@ -145,16 +151,49 @@ export class Store {
 
   /** Copies the library into its `backups` folder. @returns the backup's name */
   backup(): Promise<string> {
-    return this.database.backup();
+    return this.parts.database.backup();
+  }
+
+  /**
+   * Closes the library and goes on with the one that `open` gives, as after a repair: the same store with other
+   * records. Edits asked for meanwhile wait, reading is refused. When `open` fails, everything is refused with its error.
+   * @param before done while it is still open, but after the last edit; when it fails, nothing is closed
+   * @throws what `open` and `before` throw
+   */
+  reopen(open: () => Promise<LibraryDatabase>, before?: () => Promise<void>): Promise<void> {
+    return this.enqueue(async () => {
+      await before?.();
+      const old = this.state;
+      this.state = new PusaError(
+        'LIBRARY_BUSY',
+        'The library is being opened again.',
+        'Wait a moment and try again.',
+      );
+      this.gestures.clear();
+      try {
+        if (!(old instanceof PusaError)) await old.database.close();
+        this.state = partsOf(await open());
+      } catch (thrown) {
+        this.state = libraryError(thrown);
+        throw this.state;
+      }
+    });
   }
 
   /** Finishes the edits asked for and closes the library; edits asked for later are refused. */
   close(): Promise<void> {
-    this.closing ??= this.last.then(() => this.database.close());
+    this.closing ??= this.last.then(async () => {
+      if (!(this.state instanceof PusaError)) await this.state.database.close();
+    });
     return this.closing;
   }
 
-  private enqueue<R>(work: () => R): Promise<R> {
+  private get parts(): Parts {
+    if (this.state instanceof PusaError) throw this.state;
+    return this.state;
+  }
+
+  private enqueue<R>(work: () => R | Promise<R>): Promise<R> {
     if (this.closing) {
       return Promise.reject(
         new PusaError('WRITE_FAILED', 'The library has been closed.', 'Open it again and repeat the change.'),
@@ -173,31 +212,44 @@ export class Store {
     }
   }
 
-  private write<R>(work: () => R): R {
-    return this.read(() => this.sqlite.transaction(work).immediate());
+  private write<R>(work: (parts: Parts) => R): R {
+    const { parts } = this;
+    return this.read(() => parts.sqlite.transaction(() => work(parts)).immediate());
   }
 
-  private remember(projectId: string, label: string, diffs: readonly RecordDiff[]): void {
+  private remember(
+    projectId: string,
+    label: string,
+    diffs: readonly RecordDiff[],
+    gesture: string | undefined,
+  ): void {
     const born = diffs.some(
       (diff) => diff.table === 'projects' && (diff.before === null || diff.after === null),
     );
     if (born) throw new TypeError('A project is created and removed outside its own history');
-    this.history.add(projectId, label, diffs);
+    const { history } = this.parts;
+    const last = this.gestures.get(projectId);
+    this.gestures.delete(projectId);
+    const joined = gesture !== undefined && last?.gesture === gesture ? history.join(last.seq, diffs) : null;
+    const seq = joined ?? history.add(projectId, label, diffs);
+    if (gesture !== undefined && seq !== null) this.gestures.set(projectId, { gesture, seq });
   }
 
   private step(projectId: string, side: Side): StoreChange | null {
-    const entry = this.read(() => this.history.next(projectId, side));
+    const { history } = this.parts;
+    const entry = this.read(() => history.next(projectId, side));
     if (entry === null) return null;
+    this.gestures.delete(projectId);
     try {
-      const diffs = this.write(() => {
-        const edit = new OpenEdit(this.sqlite, this.tables);
+      const diffs = this.write(({ sqlite, tables }) => {
+        const edit = new OpenEdit(sqlite, tables);
         for (const { table, id, undo } of entry.changes) {
           const before = undo(edit.get(table, id));
           if (before === null) edit.remove(table, id);
           else edit.put(table, before);
         }
         const done = edit.finish();
-        this.history.move(entry.seq, side, done);
+        history.move(entry.seq, side, done);
         return done;
       });
       const change: StoreChange = { kind: side, projectId, label: entry.label, diffs };
@@ -206,7 +258,7 @@ export class Store {
     } catch (thrown) {
       if (!(thrown instanceof PusaError) || !(thrown.cause instanceof ChangedSinceError)) throw thrown;
       // Every further step on this side rests on this one.
-      this.write(() => this.history.clear(projectId, side));
+      this.write(() => history.clear(projectId, side));
       throw new PusaError(
         'UNDO_IMPOSSIBLE',
         `"${entry.label}" cannot be ${side === 'undo' ? 'undone' : 'done again'}: what it changed was changed in another way since.`,
@@ -220,6 +272,26 @@ export class Store {
     if (change.diffs.length === 0) return;
     for (const listener of this.listeners) listener(change);
   }
+}
+
+/** An open library and what reads and writes it. */
+interface Parts {
+  readonly database: LibraryDatabase;
+  readonly sqlite: Database.Database;
+  readonly tables: RecordTables;
+  readonly history: History;
+  readonly lists: Lists;
+}
+
+function partsOf(database: LibraryDatabase): Parts {
+  const { sqlite } = database;
+  return {
+    database,
+    sqlite,
+    tables: new RecordTables(sqlite),
+    history: new History(sqlite),
+    lists: new Lists(sqlite),
+  };
 }
 
 class OpenEdit implements Edit {

@@ -11,6 +11,7 @@ const patience = 600;
 /**
  * Writes mp4 or webm by ffmpeg, as a separate process fed with raw frames. The picture is YUV 4:2:0 in BT.709 of
  * limited range, converted and tagged so; an mp4's index stands at its start.
+ * @param sound file from `writeSound`, of the same format
  * @throws PusaError DISK_FULL, WRITE_FAILED, FFMPEG_MISSING
  */
 export async function writeMovie(
@@ -18,17 +19,20 @@ export async function writeMovie(
   format: 'mp4' | 'webm',
   { ffmpeg, codec }: MovieEncoder,
   path: string,
+  sound: string | null,
 ): Promise<void> {
-  const { width, height, fps, frames, metadata } = output;
+  const { width, height, fps, frames } = output;
   // By a file: the description may be longer than a command line.
   const tags = `${path}.tags`;
-  await writeFile(tags, `;FFMETADATA1\ncomment=${metadata.replace(/[=;#\\\n]/g, '\\$&')}\n`);
+  await writeFile(tags, `;FFMETADATA1\n${tagLines(output)}`);
   try {
     await feed(ffmpeg.path, frames, [
       ...['-hide_banner', '-nostats', '-loglevel', 'error', '-y', '-protocol_whitelist', 'file,pipe'],
       ...['-f', 'rawvideo', '-pixel_format', 'rgb24', '-video_size', `${width}x${height}`],
       ...['-framerate', rate(fps), '-i', 'pipe:0', '-f', 'ffmetadata', '-i', `file:${tags}`],
+      ...(sound === null ? [] : ['-f', format === 'mp4' ? 'mov' : 'matroska', '-i', `file:${sound}`]),
       ...['-map', '0:v', '-map_metadata', '1'],
+      ...(sound === null ? [] : ['-map', '2:a', '-c:a', 'copy']),
       '-vf',
       'scale=out_color_matrix=bt709:out_range=tv:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp,format=yuv420p',
       ...codecArguments(codec, output),
@@ -39,6 +43,13 @@ export async function writeMovie(
   } finally {
     await rm(tags, { force: true });
   }
+}
+
+function tagLines({ metadata, title }: TakeOutput): string {
+  const tags = { ...(title === undefined ? {} : { title }), comment: metadata };
+  return Object.entries(tags)
+    .map(([name, text]) => `${name}=${text.replace(/[=;#\\\n]/g, '\\$&')}\n`)
+    .join('');
 }
 
 /** Rate as ffmpeg takes it: film and television rates as the fractions they stand for. */
@@ -61,8 +72,18 @@ function codecArguments(codec: MovieEncoder['codec'], { width, height, fps }: Ta
   }
 }
 
-async function feed(tool: string, frames: AsyncIterable<Uint8Array>, args: readonly string[]): Promise<void> {
-  const child = spawn(tool, args, { stdio: ['pipe', 'ignore', 'pipe'], windowsHide: true });
+/**
+ * Runs an ffmpeg that reads its standard input and writes a file, to its end.
+ * @param frames what it reads, piece by piece; it is ended when they fail
+ * @throws PusaError DISK_FULL, WRITE_FAILED, FFMPEG_MISSING; whatever `frames` throws
+ */
+export async function feed(
+  tool: string,
+  frames: AsyncIterable<Uint8Array>,
+  args: readonly string[],
+): Promise<void> {
+  // Without -xerror some versions report success when the disk is full at the very end.
+  const child = spawn(tool, ['-xerror', ...args], { stdio: ['pipe', 'ignore', 'pipe'], windowsHide: true });
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-4000);

@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module';
 import {
   BufferSource,
+  EncodedAudioPacketSource,
   EncodedPacketSink,
   EncodedVideoPacketSource,
+  FilePathSource,
   FilePathTarget,
   Input,
   MP4,
@@ -20,10 +22,20 @@ const quantiser = 18;
 /**
  * Writes mp4 without ffmpeg: H.264 (Baseline) by a WebAssembly encoder in this process, then put into a new mp4 with
  * its colour tags (BT.709, limited range), description and exact times. Both sides must be even.
+ * @param sound mp4 from `writeSound`
  */
-export async function writeMp4Here(output: TakeOutput, path: string): Promise<void> {
+export async function writeMp4Here(
+  output: TakeOutput,
+  path: string,
+  sound: string | null = null,
+): Promise<void> {
   const bare = await encode(output);
-  await remux(bare, output, path);
+  const soundFile = sound === null ? null : new Input({ formats: [MP4], source: new FilePathSource(sound) });
+  try {
+    await remux(bare, soundFile, output, path);
+  } finally {
+    soundFile?.dispose();
+  }
 }
 
 async function encode({ frames, width, height, fps }: TakeOutput): Promise<Uint8Array> {
@@ -49,7 +61,12 @@ async function encode({ frames, width, height, fps }: TakeOutput): Promise<Uint8
   });
 }
 
-async function remux(mp4: Uint8Array, { fps, metadata }: TakeOutput, path: string): Promise<void> {
+async function remux(
+  mp4: Uint8Array,
+  sound: Input | null,
+  { fps, metadata, title }: TakeOutput,
+  path: string,
+): Promise<void> {
   const input = new Input({ formats: [MP4], source: new BufferSource(mp4) });
   try {
     const track = (await input.getVideoTracks())[0]!;
@@ -59,7 +76,9 @@ async function remux(mp4: Uint8Array, { fps, metadata }: TakeOutput, path: strin
     });
     const source = new EncodedVideoPacketSource('avc');
     output.addVideoTrack(source);
-    output.setMetadataTags({ comment: metadata });
+    const soundSource = new EncodedAudioPacketSource('aac');
+    if (sound !== null) output.addAudioTrack(soundSource);
+    output.setMetadataTags({ ...(title === undefined ? {} : { title }), comment: metadata });
     await output.start();
     const config = await track.getDecoderConfig();
     const decoderConfig = {
@@ -71,9 +90,19 @@ async function remux(mp4: Uint8Array, { fps, metadata }: TakeOutput, path: strin
       await source.add(packet.clone({ timestamp: frame / fps, duration: 1 / fps }), { decoderConfig });
       frame++;
     }
+    if (sound !== null) await copySound(sound, soundSource);
     await output.finalize();
   } finally {
     input.dispose();
+  }
+}
+
+async function copySound(sound: Input, to: EncodedAudioPacketSource): Promise<void> {
+  const track = (await sound.getAudioTracks())[0]!;
+  const decoderConfig = await track.getDecoderConfig();
+  for await (const packet of new EncodedPacketSink(track).packets()) {
+    // What lies before the beginning is the encoder's own run-in, which is not heard.
+    if (packet.timestamp >= 0) await to.add(packet, { decoderConfig: decoderConfig! });
   }
 }
 

@@ -6,6 +6,7 @@ import { writeGif } from './encode-gif.ts';
 import { writeMovie } from './encode-movie.ts';
 import { writePictures } from './encode-png.ts';
 import { writeMp4Here } from './encode-wasm.ts';
+import { writeSound, type Sound } from './sound.ts';
 import { pictureName, planOutput, type OutputPlan } from './output.ts';
 import { limits, type Size } from './types.ts';
 
@@ -19,6 +20,10 @@ export interface TakeOutput extends Size {
   readonly path: string;
   /** The take as JSON (an object), stored inside the file: `readTake` gets it back. */
   readonly metadata: string;
+  /** What players show as the name of a movie. */
+  readonly title?: string;
+  /** Sound of an mp4 or webm; pictures and gifs have none. */
+  readonly sound?: Sound;
   readonly signal?: AbortSignal;
 }
 
@@ -42,6 +47,7 @@ export async function encodeTake(output: TakeOutput): Promise<string> {
   // Pictures for a folder that is there already are gathered inside it, so that renaming stays on one disk.
   const beside = plan.format === 'png' && !plan.isNew ? place : dirname(place);
   const temporary = join(beside, `.pusa-${randomUUID()}.part`);
+  const sound = `${temporary}.sound`;
   try {
     if (plan.format === 'png') {
       await mkdir(temporary);
@@ -49,7 +55,7 @@ export async function encodeTake(output: TakeOutput): Promise<string> {
       await placePictures(plan, temporary, count);
       return plan.path;
     }
-    await write(plan, checked, temporary);
+    await write(plan, checked, temporary, sound);
     await flush(temporary);
     output.signal?.throwIfAborted();
     await rename(temporary, place);
@@ -63,17 +69,22 @@ export async function encodeTake(output: TakeOutput): Promise<string> {
     throw toPusaError(thrown);
   } finally {
     await rm(temporary, { recursive: true, force: true });
+    await rm(sound, { force: true });
   }
 }
 
-function write(
+async function write(
   plan: Exclude<OutputPlan, { format: 'png' }>,
   output: TakeOutput,
   temporary: string,
+  soundPath: string,
 ): Promise<void> {
   if (plan.format === 'gif') return writeGif(output, temporary);
-  if (plan.by === 'wasm') return writeMp4Here(output, temporary);
-  return writeMovie(output, plan.format, plan.by, temporary);
+  const { sound, signal } = output;
+  if (sound !== undefined) await writeSound(sound, plan.format, soundPath, signal);
+  const written = sound === undefined ? null : soundPath;
+  if (plan.by === 'wasm') return writeMp4Here(output, temporary, written);
+  return writeMovie(output, plan.format, plan.by, temporary, written);
 }
 
 /** Passes frames on that are what they should be, and stops where a person cancelled. */

@@ -10,6 +10,8 @@ import { openVideo } from './video-frames.ts';
 /** A media file opened for its pixels. It holds no handle and no process between calls: nothing to close. */
 export interface FrameSource {
   readonly probe: MediaProbe;
+  /** Seconds on the file's own clock at which the first frame starts, the time 0 of {@link frames}. */
+  readonly origin: number;
   /**
    * The frames shown at given times, one for each, in the order asked, as RGB8 of `size` (`width × height × 3` bytes,
    * rows from top to bottom). The frame at a time is the last one that starts at or before it; half a tick of the
@@ -52,6 +54,7 @@ function pictureSource(probe: MediaProbe, files: readonly string[]): FrameSource
   const tolerance = probe.fps > 0 ? Math.min(5e-4, 0.25 / probe.fps) : 0;
   return {
     probe,
+    origin: 0,
     async *frames(times, size, fit) {
       let shown = -1;
       let pixels: Uint8Array = new Uint8Array();

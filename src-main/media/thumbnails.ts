@@ -19,6 +19,8 @@ export interface ThumbnailSource {
   readonly path: string;
   /** What `probeMedia` said, if it was asked already. */
   readonly probe?: MediaProbe;
+  /** Pictures per second of a sequence. */
+  readonly sequenceFps?: number;
 }
 
 /** A small picture: a WebP file. */
@@ -28,42 +30,52 @@ export interface Thumbnail {
   readonly height: number;
 }
 
-/** Several frames in one WebP file, in rows from left to right; frame i is in column `i % columns`. */
+/** Several frames side by side in one WebP file, in rows where one would be too long. */
 export interface Filmstrip extends Thumbnail {
   readonly frameWidth: number;
   readonly frameHeight: number;
+  /** Frame i is in column `i % columns`. */
   readonly columns: number;
   /** Second at which each frame is shown, ascending. */
   readonly times: readonly number[];
 }
 
 export interface ThumbnailOptions {
-  /** Longest side in pixels, 16 to 1024; a smaller picture keeps its size. */
+  /** Longest side in pixels, 16 to 2048; a smaller picture keeps its size. */
   readonly side?: number;
+  /** Second of the frame to show; past the end it is the last one. */
+  readonly at?: number;
   readonly signal?: AbortSignal;
 }
 
 export interface FilmstripOptions {
-  /** Number of frames, 1 to 1000, in the middle of as many equal parts of the duration. An image has one. */
+  /** Number of frames, 1 to 1000, in the middle of as many equal parts of the stretch. An image has one. */
   readonly frames: number;
+  /** The stretch to show, in seconds, all in one row: as many frames as fit into it. Left out: everything, in rows. */
+  readonly stretch?: { readonly from: number; readonly to: number };
   /** Height of a frame in pixels, 16 to 512. */
   readonly height: number;
   readonly signal?: AbortSignal;
 }
 
 const hashPattern = /^[0-9a-f]{64}$/;
-/** `<hash>-t<side>` or `<hash>-f<frames>x<height>`, with `.webp` for the picture and `.json` for its index. */
-const filePattern = /^([0-9a-f]{64})-(?:t\d+|f\d+x\d+)\.(?:webp|json)$/;
+/**
+ * `<hash>-t<side>` or `<hash>-f<frames>x<height>`, with the milliseconds of what is shown where not the usual is, and
+ * `.webp` for the picture, `.json` for its index.
+ */
+const filePattern = /^([0-9a-f]{64})-(?:t\d+|f\d+x\d+)(?:@\d+(?:-\d+)?)?\.(?:webp|json)$/;
 const temporaryPrefix = '.tmp-';
 
 const limits = {
-  side: [16, 1024],
+  side: [16, 2048],
   height: [16, 512],
   frames: [1, 1000],
   /** Pixels of a whole filmstrip: 50 MB as RGB8. */
   pixels: 2 ** 24,
   /** WebP ends at 16,383 pixels a side; windows draw smaller pictures faster. */
   rowPixels: 8192,
+  stripPixels: 16_383,
+  seconds: [0, 86_400],
   /** A frame wider than this many times its height is shown with bars. */
   aspect: 8,
   indexBytes: 256 * 1024,
@@ -95,13 +107,17 @@ export class Thumbnails {
     this.#folder = folder;
   }
 
-  /** @param folder where the pictures are kept; made if it is not there, and used for nothing else */
-  static async open(folder: string): Promise<Thumbnails> {
+  /**
+   * @param folder where the pictures are kept; made if it is not there, and used for nothing else
+   * @param mostBytes above this the pictures drawn longest ago are removed, down to three quarters of it
+   */
+  static async open(folder: string, mostBytes = 2 * 2 ** 30): Promise<Thumbnails> {
     try {
       await mkdir(folder, { recursive: true });
       for (const name of await readdir(folder)) {
         if (name.startsWith(temporaryPrefix)) await rm(join(folder, name), { force: true });
       }
+      await trim(folder, mostBytes);
     } catch (cause) {
       const error = toPusaError(cause);
       if (error.code !== 'INTERNAL') throw error;
@@ -116,18 +132,20 @@ export class Thumbnails {
   }
 
   /**
-   * The thumbnail of a medium; of a video or sequence a frame a tenth in, since the first is so often black.
+   * The thumbnail of a medium; of a video or sequence, if none is asked for, a frame a tenth in, since the first is so
+   * often black.
    * @throws PusaError as `openSource` and `FrameSource.frames`, DISK_FULL, WRITE_FAILED, CANCELLED; RangeError for a
    *   side or a hash that is out of range
    */
   async thumbnail(
     source: ThumbnailSource,
-    { side = 320, signal }: ThumbnailOptions = {},
+    { side = 320, at, signal }: ThumbnailOptions = {},
   ): Promise<Thumbnail> {
     check('side', side, limits.side);
-    const { path, index } = await this.#get(source, `t${side}`, signal, async (media, stop) => {
+    const name = at === undefined ? `t${side}` : `t${side}@${milliseconds(at)}`;
+    const { path, index } = await this.#get(source, name, signal, async (media, stop) => {
       const size = fittedSize(media.probe, side);
-      const times = [Math.min(media.probe.duration / 10, 10)];
+      const times = [at ?? Math.min(media.probe.duration / 10, 10)];
       return draw(media, times, size, 1, stop);
     });
     return { path, width: index.width, height: index.height };
@@ -137,17 +155,24 @@ export class Thumbnails {
    * The filmstrip of a medium.
    * @throws PusaError and RangeError as {@link thumbnail}; RangeError if the strip would have more than 2²⁴ pixels
    */
-  async filmstrip(source: ThumbnailSource, { frames, height, signal }: FilmstripOptions): Promise<Filmstrip> {
+  async filmstrip(
+    source: ThumbnailSource,
+    { frames, height, stretch, signal }: FilmstripOptions,
+  ): Promise<Filmstrip> {
     check('number of frames', frames, limits.frames);
     check('height', height, limits.height);
-    const { path, index } = await this.#get(source, `f${frames}x${height}`, signal, async (media, stop) => {
+    const part = stretch === undefined ? '' : `@${milliseconds(stretch.from)}-${milliseconds(stretch.to)}`;
+    const name = `f${frames}x${height}${part}`;
+    const { path, index } = await this.#get(source, name, signal, async (media, stop) => {
       const { probe } = media;
       const aspect = Math.min(limits.aspect, probe.width / probe.height);
       const size = { width: Math.max(1, Math.round(height * aspect)), height };
-      const shown = probe.kind === 'image' ? 1 : frames;
-      const times = Array.from({ length: shown }, (_, i) => ((i + 0.5) / shown) * probe.duration);
-      const columns = Math.min(shown, Math.max(1, Math.floor(limits.rowPixels / size.width)));
-      return draw(media, times, size, columns, stop);
+      const fitting = Math.floor((stretch ? limits.stripPixels : limits.rowPixels) / size.width);
+      const most = Math.max(1, fitting);
+      const shown = probe.kind === 'image' ? 1 : stretch ? Math.min(frames, most) : frames;
+      const { from, to } = stretch ?? { from: 0, to: probe.duration };
+      const times = Array.from({ length: shown }, (_, i) => from + ((i + 0.5) / shown) * (to - from));
+      return draw(media, times, size, Math.min(shown, most), stop);
     });
     const { width, frameWidth, frameHeight, columns, times } = index;
     return { path, width, height: index.height, frameWidth, frameHeight, columns, times };
@@ -171,7 +196,7 @@ export class Thumbnails {
   }
 
   async #get(
-    { hash, path, probe }: ThumbnailSource,
+    { hash, path, probe, sequenceFps }: ThumbnailSource,
     parameters: string,
     signal: AbortSignal | undefined,
     make: (media: FrameSource, signal: AbortSignal) => Promise<Drawing>,
@@ -185,7 +210,10 @@ export class Thumbnails {
         const kept = await readIndex(name);
         if (kept !== null) return kept;
         return this.#slots.run(stop, async () => {
-          const media = await openSource(path, probe === undefined ? {} : { probe });
+          const media = await openSource(path, {
+            ...(probe === undefined ? {} : { probe }),
+            ...(sequenceFps === undefined ? {} : { sequenceFps }),
+          });
           if (stop.aborted) throw cancelled();
           return keep(this.#folder, name, await make(media, stop));
         });
@@ -199,6 +227,23 @@ export class Thumbnails {
       started.onAbandoned = forget;
     }
     return { path: `${name}.webp`, index: await work.join(signal) };
+  }
+}
+
+/** Removes the oldest pictures of a folder that holds too many. */
+async function trim(folder: string, mostBytes: number): Promise<void> {
+  const files: { path: string; bytes: number; time: number }[] = [];
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    const info = filePattern.test(name) ? await stat(path).catch(() => null) : null;
+    if (info !== null) files.push({ path, bytes: info.size, time: info.mtimeMs });
+  }
+  let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  if (bytes <= mostBytes) return;
+  for (const file of files.sort((a, b) => a.time - b.time)) {
+    if (bytes <= 0.75 * mostBytes) return;
+    await rm(file.path, { force: true });
+    bytes -= file.bytes;
   }
 }
 
@@ -388,6 +433,14 @@ function cancelled(): PusaError {
     'Drawing the small picture was cancelled.',
     'It is drawn when next needed.',
   );
+}
+
+/** A second as it stands in a name. @throws RangeError */
+function milliseconds(seconds: number): number {
+  if (!(seconds >= limits.seconds[0] && seconds <= limits.seconds[1])) {
+    throw new RangeError(`No medium has a second ${seconds}.`);
+  }
+  return Math.round(seconds * 1000);
 }
 
 function check(what: string, value: number, [min, max]: readonly [number, number]): void {

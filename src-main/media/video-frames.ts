@@ -47,6 +47,7 @@ export async function openVideo(
   }
   return {
     probe: { ...probe, colour },
+    origin: first.origin,
     async *frames(times, size, fit) {
       if (!times.every(Number.isFinite)) throw new RangeError('Times must be finite numbers.');
       for (const run of ascendingRuns(times)) {

@@ -1,39 +1,69 @@
-import { BrowserWindow, session, shell } from 'electron';
+import { BrowserWindow, screen } from 'electron';
+import { minimum, placeWindow, readWindowState, writeWindowState } from './window-state.ts';
+import { appUrl } from './scheme.ts';
 
-/** Scheme the window is loaded from; a standard, secure origin of its own instead of file://. */
-export const appScheme = 'app';
-const appUrl = `${appScheme}://pusa/`;
+/** Background until the page has drawn itself, by theme. */
+export const backgrounds = { dark: '#0e1014', light: '#f6f7f9' } as const;
 
-/** Pages that a link may open in the person's browser. */
-const allowedLinks: readonly string[] = ['https://github.com/', 'https://huggingface.co/'];
+export interface WindowOptions {
+  readonly preload: string;
+  /** Where its place is remembered. */
+  readonly stateFile: string;
+  readonly background: string;
+}
 
-/** Opens the main window: sandboxed, without Node, unable to navigate or to open windows of its own. */
-export function openWindow(): BrowserWindow {
+/** Opens the main window where it stood last: sandboxed, isolated, without Node. */
+export function openWindow({ preload, stateFile, background }: WindowOptions): BrowserWindow {
+  const state = readWindowState(stateFile);
+  const primary = screen.getPrimaryDisplay();
+  const others = screen.getAllDisplays().filter(({ id }) => id !== primary.id);
+  const areas = [primary, ...others].map(({ workArea }) => workArea);
   const window = new BrowserWindow({
-    width: 1280,
-    height: 800,
-    minWidth: 900,
-    minHeight: 600,
+    ...placeWindow(state?.bounds ?? null, areas),
+    minWidth: minimum.width,
+    minHeight: minimum.height,
     show: false,
-    backgroundColor: '#0e1014',
+    backgroundColor: background,
     title: 'Pusa Studio',
-    webPreferences: { sandbox: true, contextIsolation: true, nodeIntegration: false },
+    webPreferences: {
+      preload,
+      sandbox: true,
+      contextIsolation: true,
+      nodeIntegration: false,
+      navigateOnDragDrop: false,
+      spellcheck: false,
+      // A generation's progress is followed while the window is behind others.
+      backgroundThrottling: false,
+    },
   });
+  if (state?.isMaximised === true) window.maximize();
+  if (state?.isFullScreen === true) window.setFullScreen(true);
   window.once('ready-to-show', () => window.show());
-  window.webContents.setWindowOpenHandler(({ url }) => {
-    if (allowedLinks.some((start) => url.startsWith(start))) void shell.openExternal(url);
-    return { action: 'deny' };
-  });
-  window.webContents.on('will-navigate', (event) => {
-    if (!event.url.startsWith(appUrl)) event.preventDefault();
-  });
+
+  const remember = (): void => {
+    if (window.isDestroyed() || window.isMinimized()) return;
+    writeWindowState(stateFile, {
+      bounds: window.getNormalBounds(),
+      isMaximised: window.isMaximized(),
+      isFullScreen: window.isFullScreen(),
+    });
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const rememberSoon = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(remember, 500);
+  };
+  window.on('resize', rememberSoon);
+  window.on('move', rememberSoon);
+  window.on('close', remember);
+  window.on('closed', () => clearTimeout(timer));
   void window.loadURL(appUrl);
   return window;
 }
 
-/** The application asks for no camera, no location, nothing: every permission is denied. */
-export function denyPermissions(): void {
-  session.defaultSession.setPermissionRequestHandler((_contents, _permission, answer) => answer(false));
-  session.defaultSession.setPermissionCheckHandler(() => false);
-  session.defaultSession.setDevicePermissionHandler(() => false);
+/** Brings a window to the front, wherever it is. */
+export function show(window: BrowserWindow): void {
+  if (window.isMinimized()) window.restore();
+  window.show();
+  window.focus();
 }

@@ -18,6 +18,7 @@ export interface OpenedProject {
  */
 export async function openProjectMedia(path: string, folder: string): Promise<OpenedProject> {
   const file = await readPusaFile(path);
+  const extracted = new Set<string>();
   return {
     project: file.project,
     close: () => file.close(),
@@ -31,7 +32,8 @@ export async function openProjectMedia(path: string, folder: string): Promise<Op
       }
       // Named by hash: nothing of the file becomes a path.
       const target = join(folder, asset.hash);
-      await file.extractMedia(asset.hash, target);
+      if (!extracted.has(asset.hash)) await file.extractMedia(asset.hash, target);
+      extracted.add(asset.hash);
       return target;
     },
   };

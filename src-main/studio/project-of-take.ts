@@ -1,7 +1,7 @@
 import type { Take } from '../core/contract/job.ts';
-import type { Mark, Project, Range } from '../core/contract/project.ts';
+import type { Project, Range } from '../core/contract/project.ts';
+import { marksOfPlan } from '../core/plan/replan.ts';
 import { newProject, newRange } from '../core/presets/defaults.ts';
-import { firstFrameOf, lastFrameOf } from '../core/timeline/cells.ts';
 import { toAsset } from '../media/asset.ts';
 
 /**
@@ -18,17 +18,7 @@ export async function projectOfTake(take: Take, path: string, name: string, id: 
     height: take.height,
     fps: take.fps,
   });
-  const marks = take.plan.cells.flatMap(({ kind, m }, cell): Mark[] => {
-    if (kind === 'noisy') return [];
-    const frames = Array.from(
-      { length: lastFrameOf(cell) - firstFrameOf(cell) + 1 },
-      (_, i) => firstFrameOf(cell) + i,
-    );
-    // An interpolated cell held at m = 0 is a fixed one under another name.
-    return frames.map((frame) =>
-      kind === 'fixed' || m === 0 ? { frame, kind: 'fixed' } : { frame, kind: 'interpolated', m },
-    );
-  });
+  const marks = marksOfPlan(take.plan);
   const range: Range = {
     ...newRange({ id: 'range-1', frames: take.plan.frames }),
     prompt: take.prompt,

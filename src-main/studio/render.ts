@@ -2,8 +2,9 @@ import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Progress, Take } from '../core/contract/job.ts';
 import { JobFolder, readFrames } from '../engine/pipeline/job-folder.ts';
+import type { Rates } from '../engine/pipeline/result.ts';
 import type { Preview } from '../engine/protocol.ts';
-import type { Supervisor } from '../engine/supervisor.ts';
+import type { RenderOptions, Supervisor } from '../engine/supervisor.ts';
 import { encodeTake } from '../media/encode.ts';
 import { software } from './software.ts';
 
@@ -11,14 +12,23 @@ import { software } from './software.ts';
 export interface RenderHooks {
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
+  /** See {@link RenderOptions}. */
+  readonly onRestart?: () => void;
   /** Ends the job with CANCELLED; what is done stays in its folder and can be resumed. */
   readonly signal?: AbortSignal;
+  /** See {@link RenderOptions}. */
+  readonly provider?: NonNullable<RenderOptions['provider']> | null;
+  readonly rates?: Rates;
+  /** What becomes of the finished frames before they are written; `read` gives them anew at each call. */
+  readonly finish?: (read: () => AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
 
 /** A rendered take: what is in the file beside its pictures, and what was done otherwise than asked. */
 export interface Rendered {
   readonly take: Take;
   readonly notes: readonly string[];
+  /** Measured on the way, for the next job of the same kind. */
+  readonly rates: Rates;
 }
 
 /** True when a folder holds a frozen job. */
@@ -60,8 +70,13 @@ export async function renderJob(
     provider: result.provider,
     partial: result.partial,
   };
+  const finish = hooks.finish ?? ((read) => read());
   await encodeTake({
-    frames: countFrames(readFrames(jobFolder, result), result.frames, hooks.onProgress),
+    frames: countFrames(
+      finish(() => readFrames(jobFolder, result)),
+      result.frames,
+      hooks.onProgress,
+    ),
     width: job.width,
     height: job.height,
     fps: job.fps,
@@ -69,7 +84,7 @@ export async function renderJob(
     metadata: JSON.stringify(take),
     ...(hooks.signal ? { signal: hooks.signal } : {}),
   });
-  return { take, notes: result.notes };
+  return { take, notes: result.notes, rates: result.rates };
 }
 
 /** Removes a job's folder once its take is safe. Only folders that hold a job are removed. */

@@ -1,7 +1,5 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
-const cookieName = 'pusa_session';
-
 /** What the guard looks at. Header names are lower case. */
 export interface GuardedRequest {
   readonly method: string;
@@ -24,8 +22,11 @@ export class Guard {
   private token: string | null = randomBytes(24).toString('base64url');
   private readonly session = randomBytes(32).toString('base64url');
   private readonly hosts: ReadonlySet<string>;
+  /** Cookies are shared by all ports of a host: each server has a name of its own. */
+  private readonly cookieName: string;
 
   constructor(port: number) {
+    this.cookieName = `pusa_session_${port}`;
     this.hosts = new Set([`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
   }
 
@@ -51,7 +52,7 @@ export class Guard {
       this.token = null;
       return {
         kind: 'enter',
-        cookie: `${cookieName}=${this.session}; HttpOnly; SameSite=Strict; Path=/`,
+        cookie: `${this.cookieName}=${this.session}; HttpOnly; SameSite=Strict; Path=/`,
       };
     }
     const site = request.headers['sec-fetch-site'];
@@ -64,8 +65,8 @@ export class Guard {
 
   private hasCookie(request: GuardedRequest): boolean {
     const cookies = (request.headers['cookie'] ?? '').split(/;\s*/);
-    const value = cookies.find((cookie) => cookie.startsWith(`${cookieName}=`));
-    return value !== undefined && equal(value.slice(cookieName.length + 1), this.session);
+    const value = cookies.find((cookie) => cookie.startsWith(`${this.cookieName}=`));
+    return value !== undefined && equal(value.slice(this.cookieName.length + 1), this.session);
   }
 }
 

@@ -1,30 +1,44 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Readable } from 'node:stream';
+import { Readable, type Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { Guard } from './guard.ts';
+import { failure, text, type Handler } from './answers.ts';
+import { Guard, type Verdict } from './guard.ts';
+import { securityHeaders } from './policy.ts';
+import { Sockets, stopped, type Connect, type SocketLimits } from './sockets.ts';
 
-/** Answers a request of the window: the same function for the served and the Electron application. */
-export type Handler = (request: Request) => Promise<Response>;
+/** Where windows connect. */
+export const socketPath = '/socket';
 
-const maxBody = 1 << 20;
+export interface ServerLimits {
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** A connection over which nothing went in this time is ended: a client that never reads. */
+  readonly idleMs: number;
+  readonly connections: number;
+  readonly bodyBytes: number;
+}
 
-/** Sent with every answer. Scripts and styles come from us alone; nothing may frame or be sniffed. */
-export const securityHeaders: Readonly<Record<string, string>> = {
-  'content-security-policy':
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; " +
-    "img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; worker-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'x-content-type-options': 'nosniff',
-  'referrer-policy': 'no-referrer',
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
+const serverLimits: ServerLimits = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  idleMs: 300_000,
+  connections: 256,
+  bodyBytes: 1 << 20,
 };
+
+export interface ListenOptions {
+  /** Answers WebSockets; without it there are none. */
+  readonly connect?: Connect;
+  readonly limits?: Partial<ServerLimits>;
+  readonly socketLimits?: Partial<SocketLimits>;
+}
 
 /** A running loopback server. */
 export interface LoopbackServer {
   /** The one-time link. */
   readonly url: string;
+  /** Tells the windows, and ends when nothing they asked for is under way. */
   close(): Promise<void>;
 }
 
@@ -32,117 +46,165 @@ export interface LoopbackServer {
  * Serves `handler` on loopback behind the {@link Guard}.
  * @param port 0 takes a free one
  */
-export async function listen(handler: Handler, port: number): Promise<LoopbackServer> {
-  const server = createServer();
+export async function listen(
+  handler: Handler,
+  port: number,
+  options: ListenOptions = {},
+): Promise<LoopbackServer> {
+  const limits = { ...serverLimits, ...options.limits };
   // A slow or silent client may not hold a connection for ever.
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 30_000;
+  const server = createServer({
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    connectionsCheckingInterval: Math.min(2000, limits.headersMs),
+  });
+  server.setTimeout(limits.idleMs);
+  server.maxConnections = limits.connections;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
   });
-  const guard = new Guard((server.address() as AddressInfo).port);
-  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { port: taken } = server.address() as AddressInfo;
+  const host = `127.0.0.1:${taken}`;
+  const sockets = options.connect === undefined ? null : new Sockets(options.connect, options.socketLimits);
+  const door = new Door(handler, new Guard(taken), host, limits.bodyBytes, sockets);
   server.on('request', (incoming, outgoing) => {
-    answer(handler, guard, base, incoming, outgoing).catch(() => outgoing.destroy());
+    door.answer(incoming, outgoing).catch(() => outgoing.destroy());
   });
-  return { url: `${base}/?token=${guard.oneTimeToken}`, close: () => close(server) };
-}
-
-async function answer(
-  handler: Handler,
-  guard: Guard,
-  base: string,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-): Promise<void> {
-  const url = URL.parse(incoming.url ?? '', base);
-  const method = incoming.method ?? 'GET';
-  const headers = incoming.headers as Record<string, string | undefined>;
-  if (url?.origin !== base) {
-    await send(outgoing, text(400, 'The request could not be read.'));
-    return;
-  }
-  const verdict = guard.check({ method, url, headers });
-  if (verdict.kind === 'refuse') {
-    await send(outgoing, text(403, verdict.reason));
-  } else if (verdict.kind === 'enter') {
-    await send(
-      outgoing,
-      new Response(null, {
-        status: 303,
-        headers: { location: '/', 'set-cookie': verdict.cookie, 'cache-control': 'no-store' },
-      }),
-    );
-  } else {
-    await pass(handler, url, method, headers, incoming, outgoing);
-  }
-}
-
-async function pass(
-  handler: Handler,
-  url: URL,
-  method: string,
-  headers: Record<string, string | undefined>,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-): Promise<void> {
-  const body = method === 'GET' || method === 'HEAD' ? null : await readBody(incoming);
-  if (body === 'too-large') {
-    // The rest of the body is not waited for: the connection ends with this answer.
-    outgoing.setHeader('connection', 'close');
-    await send(outgoing, text(413, 'The request is too large.'));
-    return;
-  }
-  const range = headers['range'];
-  const request = new Request(url, {
-    method,
-    headers: range === undefined ? {} : { range },
-    ...(body === null ? {} : { body }),
+  server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+    door.upgrade(incoming, socket, head);
   });
-  await send(outgoing, await handler(request));
+  return {
+    url: `http://${host}/?token=${door.token}`,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await sockets?.close(stopped());
+      server.closeAllConnections();
+      await closed;
+    },
+  };
 }
 
-function readBody(incoming: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | 'too-large'> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    incoming.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size <= maxBody) {
-        chunks.push(chunk);
-        return;
-      }
-      // Paused, not destroyed: the answer must still reach the sender.
-      incoming.pause().removeAllListeners('data');
-      resolve('too-large');
+/** Lets in what the guard lets pass. */
+class Door {
+  private readonly handler: Handler;
+  private readonly guard: Guard;
+  private readonly base: string;
+  private readonly maxBody: number;
+  private readonly sockets: Sockets | null;
+  private readonly headers: Readonly<Record<string, string>>;
+
+  constructor(handler: Handler, guard: Guard, host: string, maxBody: number, sockets: Sockets | null) {
+    this.handler = handler;
+    this.guard = guard;
+    this.base = `http://${host}`;
+    this.maxBody = maxBody;
+    this.sockets = sockets;
+    const { port } = new URL(this.base);
+    this.headers = securityHeaders(`ws://${host}`, `ws://localhost:${port}`);
+  }
+
+  get token(): string {
+    return this.guard.oneTimeToken;
+  }
+
+  async answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const { url, verdict } = this.look(incoming);
+    if (url === null || verdict === null) {
+      await this.send(outgoing, text(400, 'The request could not be read.'));
+    } else if (verdict.kind === 'refuse') {
+      await this.send(outgoing, text(403, verdict.reason));
+    } else if (verdict.kind === 'enter') {
+      const headers = { location: '/', 'set-cookie': verdict.cookie, 'cache-control': 'no-store' };
+      await this.send(outgoing, new Response(null, { status: 303, headers }));
+    } else {
+      await this.pass(url, incoming, outgoing);
+    }
+  }
+
+  /** A browser always says where a socket's page is from: a request that does not is no window. */
+  upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const { url, verdict } = this.look(incoming);
+    if (url === null || verdict === null) refuse(socket, 400, 'Bad Request');
+    else if (verdict.kind !== 'pass' || incoming.headers.origin === undefined) {
+      refuse(socket, 403, 'Forbidden');
+    } else if (this.sockets === null || url.pathname !== socketPath) refuse(socket, 404, 'Not Found');
+    else if (!this.sockets.accept(incoming, socket, head)) refuse(socket, 503, 'Service Unavailable');
+  }
+
+  private look(incoming: IncomingMessage): { url: URL | null; verdict: Verdict | null } {
+    const url = URL.parse(incoming.url ?? '', this.base);
+    if (url?.origin !== this.base) return { url: null, verdict: null };
+    const headers = incoming.headers as Record<string, string | undefined>;
+    return { url, verdict: this.guard.check({ method: incoming.method ?? 'GET', url, headers }) };
+  }
+
+  private async pass(url: URL, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const method = incoming.method ?? 'GET';
+    const body = method === 'GET' || method === 'HEAD' ? null : await this.read(incoming);
+    if (body === 'too-large') {
+      // The rest of the body is not waited for: the connection ends with this answer.
+      outgoing.setHeader('connection', 'close');
+      await this.send(outgoing, text(413, 'The request is too large.'));
+      return;
+    }
+    const gone = new AbortController();
+    outgoing.once('close', () => gone.abort());
+    let response: Response;
+    try {
+      const headers = ['range', 'if-range', 'if-none-match'].flatMap((name): [string, string][] => {
+        const value = incoming.headers[name];
+        return typeof value === 'string' ? [[name, value]] : [];
+      });
+      const request = new Request(url, {
+        method,
+        headers,
+        signal: gone.signal,
+        ...(body === null ? {} : { body }),
+      });
+      response = await this.handler(request);
+    } catch (thrown) {
+      response = failure(thrown);
+    }
+    await this.send(outgoing, response, method === 'HEAD');
+  }
+
+  private read(incoming: IncomingMessage): Promise<Uint8Array<ArrayBuffer> | 'too-large'> {
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      incoming.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size <= this.maxBody) {
+          chunks.push(chunk);
+          return;
+        }
+        // Paused, not destroyed: the answer must still reach the sender.
+        incoming.pause().removeAllListeners('data');
+        resolve('too-large');
+      });
+      incoming.on('end', () => resolve(new Uint8Array(Buffer.concat(chunks))));
+      incoming.on('error', reject);
     });
-    incoming.on('end', () => resolve(new Uint8Array(Buffer.concat(chunks))));
-    incoming.on('error', reject);
-  });
-}
-
-async function send(outgoing: ServerResponse, response: Response): Promise<void> {
-  outgoing.writeHead(response.status, { ...securityHeaders, ...Object.fromEntries(response.headers) });
-  if (response.body === null) {
-    outgoing.end();
-    return;
   }
-  // A reader that goes away in the middle (seeking in a video) is no error.
-  await pipeline(Readable.fromWeb(response.body), outgoing).catch(() => {
-    outgoing.destroy();
-  });
+
+  private async send(outgoing: ServerResponse, response: Response, headOnly = false): Promise<void> {
+    outgoing.writeHead(response.status, { ...this.headers, ...Object.fromEntries(response.headers) });
+    if (response.body === null || headOnly) {
+      await response.body?.cancel();
+      outgoing.end();
+      return;
+    }
+    // A reader that goes away in the middle (seeking in a video) is no error.
+    await pipeline(Readable.fromWeb(response.body), outgoing).catch(() => {
+      outgoing.destroy();
+    });
+  }
 }
 
-function text(status: number, message: string): Response {
-  return new Response(message, {
-    status,
-    headers: { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'no-store' },
-  });
-}
-
-async function close(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeAllConnections();
-  await closed;
+function refuse(socket: Duplex, status: number, reason: string): void {
+  socket.end(`HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
+    socket.destroy(),
+  );
 }

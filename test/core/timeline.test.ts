@@ -11,7 +11,7 @@ import {
   nameFrames,
   nearestRangeLength,
 } from '../../src-main/core/timeline/cells.ts';
-import { coverRange } from '../../src-main/core/timeline/coverage.ts';
+import { coverRange, visibleRuns } from '../../src-main/core/timeline/coverage.ts';
 import {
   aloneM,
   cellMarks,
@@ -287,6 +287,31 @@ describe('coverage', () => {
         }
       }),
     );
+  });
+
+  it('tells a whole timeline by runs, however long its clips are', () => {
+    const timeline = project(
+      clip('low', video, 100, 9_000_000),
+      clip('mid', picture, 500, 1_000_000, { track: 1 }),
+      clip('top', video, 2000, 10, { track: 2 }),
+      clip('hidden', picture, 2002, 3, { track: 1 }),
+      clip('after', picture, 9_500_000, 5),
+    );
+    const seen = visibleRuns(timeline, { start: 0, frames: 10_000_000 });
+    expect(seen.map(({ clip: { id }, asset, start, frames }) => [id, asset.id, start, frames])).toEqual([
+      ['low', 'video', 100, 400],
+      ['mid', 'picture', 500, 1500],
+      ['top', 'video', 2000, 10],
+      ['mid', 'picture', 2010, 998_490],
+      ['low', 'video', 1_000_500, 7_999_600],
+      ['after', 'picture', 9_500_000, 5],
+    ]);
+    const part = visibleRuns(timeline, { start: 2005, frames: 20 });
+    expect(part.map(({ clip: { id }, start, frames }) => [id, start, frames])).toEqual([
+      ['top', 2005, 5],
+      ['mid', 2010, 15],
+    ]);
+    expect(visibleRuns(timeline, { start: 0, frames: 100 })).toEqual([]);
   });
 
   it('looks at a hundred thousand overlapping clips of the longest range in one go', () => {

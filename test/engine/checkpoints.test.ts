@@ -114,6 +114,7 @@ describe('PyTorch', () => {
     const { offset, dtype } = checkpoint.entries.get('part')!;
     expect(dtype).toBe('F32');
     expect(bytes.readFloatLE(offset)).toBe((await checkpoint.read('part'))[0]);
+    await checkpoint.close();
   });
 
   test('a tensor that is not stored row by row is refused', async () => {

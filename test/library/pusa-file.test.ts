@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, readdir, rm, stat, symlink, lstat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -107,6 +108,51 @@ describe('round trip', () => {
     );
     opened.close();
     expect((await readdir(folder)).sort()).toEqual(['extracted', 'sample.pusa']);
+  });
+
+  it('gives back sequences picture by picture', async () => {
+    const pictures = [sampleBytes(700_000, 4), sampleBytes(1, 5), sampleBytes(1_600_000, 6)];
+    const bytes = Buffer.concat(pictures);
+    const lengths = pictures.map(({ length }) => length);
+    const project = sampleProject();
+    const [picture, clip] = project.assets;
+    const sequence = { ...clip!, kind: 'sequence' as const, fps: 24, duration: 3 / 24 };
+    const assets = [picture!, { ...sequence, hash: sha256(bytes), bytes: bytes.length }];
+    const contents = { project: { ...project, assets }, takes: [] };
+    await writePusaFile(file, {
+      ...contents,
+      media: [source(sampleMedia['sunset']!), { ...source(bytes), parts: lengths }],
+    });
+    const opened = await readPusaFile(file);
+    expect(opened.project).toStrictEqual(contents.project);
+    expect(opened.media.get(sha256(bytes))).toMatchObject({ bytes: bytes.length, parts: lengths });
+    await opened.extractMedia(sha256(bytes), join(folder, 'frames'));
+    opened.close();
+    const names = ['000001.png', '000002.png', '000003.png'];
+    expect((await readdir(join(folder, 'frames'))).sort()).toEqual(names);
+    for (const [index, name] of names.entries()) {
+      expect(sha256(await readFile(join(folder, 'frames', name)))).toBe(sha256(pictures[index]!));
+    }
+    expect((await readdir(folder)).sort()).toEqual(['frames', 'sample.pusa']);
+
+    const changes = [
+      ['UPDATE part SET bytes = bytes + 1 WHERE id = 2', 'do not fill'],
+      ['DELETE FROM part WHERE id = 2', '3 pictures, and the file has 2'],
+      ['DELETE FROM part', '3 pictures, and the file has 1'],
+      ['UPDATE part SET bytes = -1 WHERE id = 2', 'claims -1 bytes'],
+      ['UPDATE part SET media = 9 WHERE id = 2', 'of media 9'],
+      ['UPDATE part SET media = 1 WHERE id = 2', 'the file has 2'],
+    ] as const;
+    const whole = await readFile(file);
+    for (const [change, expected] of changes) {
+      await writeFile(file, whole);
+      new Database(file).exec(change).close();
+      expect((await refusal(readPusaFile(file))).message).toContain(expected);
+    }
+    for (const parts of [[1, 2], [...lengths, 1], undefined]) {
+      const media = [{ ...source(bytes), ...(parts === undefined ? {} : { parts }) }];
+      expect((await refusal(writePusaFile(file, { ...contents, media }))).code).toBe('PROJECT_INVALID');
+    }
   });
 
   it('stores equal media once', async () => {
@@ -222,7 +268,7 @@ describe('opening', () => {
   });
 
   it('tells a newer file from a broken one', async () => {
-    expect((await refusedAfter('PRAGMA user_version = 2')).code).toBe('PROJECT_TOO_NEW');
+    expect((await refusedAfter('PRAGMA user_version = 3')).code).toBe('PROJECT_TOO_NEW');
     // A newer file may look different in every other respect.
     expect(
       (
@@ -236,6 +282,23 @@ describe('opening', () => {
     ).toBe('PROJECT_TOO_NEW');
     expect((await refusedAfter('PRAGMA user_version = 0')).code).toBe('PROJECT_INVALID');
     expect((await refusedAfter('PRAGMA user_version = -1')).code).toBe('PROJECT_INVALID');
+  });
+
+  it('opens a file of version 1', async () => {
+    await writePusaFile(file, everything());
+    new Database(file).exec('DROP TABLE part; PRAGMA user_version = 1').close();
+    const opened = await readPusaFile(file);
+    expect(opened.project).toStrictEqual(sampleProject());
+    expect(opened.media.size).toBe(3);
+    opened.close();
+    new Database(file).exec('PRAGMA user_version = 2').close();
+    expect((await refusal(readPusaFile(file))).message).toContain('schema');
+    const samples = new URL('../../resources/samples/', import.meta.url);
+    for (const name of (await readdir(samples)).filter((each) => each.endsWith('.pusa'))) {
+      const sample = await readPusaFile(fileURLToPath(new URL(name, samples)));
+      expect(sample.project.ranges).toHaveLength(1);
+      sample.close();
+    }
   });
 
   it.each([

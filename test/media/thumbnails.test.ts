@@ -1,5 +1,5 @@
 import { readdirSync, statSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -83,7 +83,7 @@ describe('thumbnails of pictures', () => {
     for (const hash of ['../../x', 'A'.repeat(64), `${'a'.repeat(64)}/..`, '']) {
       await expect(cache.thumbnail({ hash, path: good.path })).rejects.toThrow(RangeError);
     }
-    for (const side of [0, 15, 1025, 1.5, NaN, Infinity]) {
+    for (const side of [0, 15, 2049, 1.5, NaN, Infinity]) {
       await expect(cache.thumbnail(good, { side })).rejects.toThrow(RangeError);
     }
     await expect(cache.filmstrip(good, { frames: 1001, height: 64 })).rejects.toThrow(RangeError);
@@ -213,6 +213,27 @@ describe('filmstrips', () => {
     // Cut off in the middle, it is refused rather than drawn with frames that stand still.
     await writeFile(at('half.mp4'), (await readFile(video.path)).subarray(0, 2000));
     expect(await codeOf(cache.thumbnail(await source(at('half.mp4'))))).toBe('MEDIA_UNREADABLE');
+  });
+
+  it('do not grow without end: the oldest go when they are opened again', async () => {
+    const folder = at('bounded');
+    const bounded = await Thumbnails.open(folder);
+    const media = await source(await picture('bounded.png', 400, 200));
+    const drawn = [];
+    for (const side of [100, 200, 300]) drawn.push(await bounded.thumbnail(media, { side, at: 1.5 }));
+    for (const [age, { path }] of drawn.toReversed().entries()) {
+      const time = new Date(Date.now() - (age + 1) * 60_000);
+      for (const file of [path, path.replace('.webp', '.json')]) await utimes(file, time, time);
+    }
+    const sizes = readdirSync(folder).map((name) => statSync(join(folder, name)).size);
+    const all = sizes.reduce((sum, size) => sum + size, 0);
+    await Thumbnails.open(folder, all);
+    expect(readdirSync(folder)).toHaveLength(6);
+    await Thumbnails.open(folder, all - 1);
+    const left = readdirSync(folder).map((name) => join(folder, name));
+    expect(left).not.toContain(drawn[0]!.path);
+    expect(left).toContain(drawn[2]!.path);
+    expect(left.reduce((sum, path) => sum + statSync(path).size, 0)).toBeLessThanOrEqual(0.75 * (all - 1));
   });
 
   it('leave nothing unfinished behind when they are opened again', async () => {

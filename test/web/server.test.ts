@@ -1,52 +1,12 @@
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
-import { request as rawRequest } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listen, type LoopbackServer } from '../../src-main/web/node-server.ts';
 import { fileResponse, parseRange } from '../../src-main/web/range.ts';
 import { listStaticFiles } from '../../src-main/web/static-files.ts';
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: string;
-}
-
-/** A request with exactly the headers given: fetch would refuse to send a foreign Host or a raw path. */
-function send(
-  base: URL,
-  path: string,
-  headers: Record<string, string> = {},
-  method = 'GET',
-  body?: Buffer,
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const request = rawRequest(
-      {
-        host: base.hostname,
-        port: base.port,
-        path,
-        method,
-        agent: false,
-        headers: { host: base.host, ...headers },
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: Buffer.concat(chunks).toString(),
-          }),
-        );
-      },
-    );
-    request.on('error', reject);
-    request.end(body);
-  });
-}
+import { enter, send } from './door.ts';
 
 describe('the loopback server', () => {
   let folder: string;
@@ -135,12 +95,69 @@ describe('the loopback server', () => {
     expect((await send(base, '/', { cookie })).status).toBe(200);
   });
 
+  it('answers HEAD with the headers alone', async () => {
+    const answer = await send(base, '/media/clip', { cookie }, 'HEAD');
+    expect([answer.status, answer.headers['content-length'], answer.body]).toEqual([200, '10', '']);
+  });
+
   it('sends the part of a file that was asked for', async () => {
     const part = await send(base, '/media/clip', { cookie, range: 'bytes=2-4' });
     expect([part.status, part.body, part.headers['content-range']]).toEqual([206, '234', 'bytes 2-4/10']);
     const outside = await send(base, '/media/clip', { cookie, range: 'bytes=50-' });
     expect([outside.status, outside.headers['content-range']]).toEqual([416, 'bytes */10']);
     expect((await send(base, '/media/clip', { cookie })).body).toBe('0123456789');
+  });
+});
+
+describe('a client that is slow', () => {
+  let server: LoopbackServer;
+  let base: URL;
+  let cookie: string;
+  /** Settles when the answer without an end is given up. */
+  const abandoned = Promise.withResolvers<null>();
+
+  beforeAll(async () => {
+    const endless = (): Response =>
+      new Response(
+        new ReadableStream({
+          pull: (to) => to.enqueue(new Uint8Array(65_536)),
+          cancel: () => abandoned.resolve(null),
+        }),
+      );
+    server = await listen(
+      ({ url }) => Promise.resolve(url.endsWith('/endless') ? endless() : new Response('page')),
+      0,
+      { limits: { headersMs: 500, idleMs: 1000 } },
+    );
+    base = new URL(server.url);
+    cookie = await enter(server.url);
+  });
+
+  afterAll(() => server.close());
+
+  it.each([
+    ['sends its headers for ever', 'GET / HTTP/1.1\r\nHost: a\r\nX-Slow: '],
+    ['never says anything', ''],
+  ])('is given up when it %s', async (_name, beginning) => {
+    const socket = connect(Number(base.port), base.hostname);
+    socket.on('error', () => undefined);
+    socket.write(beginning);
+    const drip = setInterval(() => {
+      if (beginning !== '') socket.write('a');
+    }, 100);
+    await new Promise((resolve) => socket.resume().once('close', resolve));
+    clearInterval(drip);
+    expect((await send(base, '/', { cookie })).status).toBe(200);
+  });
+
+  it('is given up when it asks and never reads', async () => {
+    const socket = connect(Number(base.port), base.hostname);
+    socket.on('error', () => undefined);
+    socket.pause();
+    socket.write(`GET /endless HTTP/1.1\r\nHost: ${base.host}\r\nCookie: ${cookie}\r\n\r\n`);
+    await abandoned.promise;
+    socket.destroy();
+    expect((await send(base, '/', { cookie })).status).toBe(200);
   });
 });
 

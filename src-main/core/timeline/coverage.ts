@@ -1,4 +1,4 @@
-import type { Clip, Project, Range } from '../contract/project.ts';
+import type { Asset, Clip, Project, Range } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
 import { requireRangeLength } from './cells.ts';
 
@@ -18,31 +18,43 @@ export type ClipsOf = Pick<Project, 'fps' | 'assets' | 'clips'>;
 /** The stretch to look at, on the project's frames. */
 export type Stretch = Pick<Range, 'start' | 'frames'>;
 
+/** Frames of the timeline, one after the other, that show the same clip. */
+export interface VisibleRun {
+  readonly clip: Clip;
+  readonly asset: Asset;
+  /** First of them, on the project's frames. */
+  readonly start: number;
+  readonly frames: number;
+}
+
 /**
- * The topmost clip at every frame of a range (track 0 is the lowest). Where clips of one track overlap, the one that
- * starts later is seen; of two that start together, the later in the project's list.
- * @returns one entry per frame of the range, null where nothing lies
- * @throws RANGE_LENGTH, PROJECT_INVALID for clips without an asset or with impossible numbers
+ * What is seen of the clips in a stretch of the timeline, in order; where nothing lies is left out. Track 0 is the
+ * lowest. Where clips of one track overlap, the one that starts later is seen; of two that start together, the later
+ * in the project's list. Costs n log n for n clips, however long they are.
+ * @param stretch any number of frames
+ * @throws PROJECT_INVALID for clips without an asset or with impossible numbers
  */
-export function coverRange(project: ClipsOf, range: Stretch): readonly (CoveredFrame | null)[] {
-  const frames = requireRangeLength(range.frames);
-  requireNumber(Number.isInteger(range.start) && range.start >= 0, 'The range', 'starts at no frame');
+export function visibleRuns(project: ClipsOf, stretch: Stretch): readonly VisibleRun[] {
   requireNumber(project.fps >= 1 && project.fps <= 240, 'The project', 'has no usable frame rate');
+  const end = stretch.start + stretch.frames;
+  const clips = project.clips.filter((clip) => {
+    requireClip(clip);
+    return clip.start < end && clip.start + clip.frames > stretch.start;
+  });
+  const firstOf = (clip: Clip): number => Math.max(stretch.start, clip.start);
+  const endOf = (clip: Clip): number => Math.min(end, clip.start + clip.frames);
+  // What is seen only changes where a clip begins or ends: between two such edges lies one slot.
+  const edges = [...new Set(clips.flatMap((clip) => [firstOf(clip), endOf(clip)]))].sort((a, b) => a - b);
+  const slotAt = new Map(edges.map((edge, slot) => [edge, slot]));
 
   const assets = new Map(project.assets.map((asset) => [asset.id, asset]));
-  const end = range.start + frames;
-  const order = project.clips
-    .filter((clip) => {
-      requireClip(clip);
-      return clip.start < end && clip.start + clip.frames > range.start;
-    })
+  const order = clips
     .map((clip, index) => ({ clip, index }))
     .sort((a, b) => b.clip.track - a.clip.track || b.clip.start - a.clip.start || b.index - a.index);
-
-  const covered = new Array<CoveredFrame | null>(frames).fill(null);
-  // From the top down each clip fills what is still free; `next` leads to the next free frame, so that every frame
-  // is filled once however many clips overlap.
-  const next = Array.from({ length: frames + 1 }, (_, i) => i);
+  // From the top down each clip fills what is still free; `next` leads to the next free slot, so that every slot is
+  // filled once however many clips overlap.
+  const seen = new Array<Clip | undefined>(edges.length);
+  const next = Array.from({ length: edges.length + 1 }, (_, i) => i);
   const free = (from: number): number => {
     let at = from;
     while (next[at]! !== at) {
@@ -52,24 +64,44 @@ export function coverRange(project: ClipsOf, range: Stretch): readonly (CoveredF
     return at;
   };
   for (const { clip } of order) {
-    const asset = assets.get(clip.assetId);
-    if (asset === undefined) {
-      throw new PusaError(
-        'PROJECT_INVALID',
-        `The clip ${clip.id} shows an asset that is not in the project.`,
-        'Remove the clip and add its file again.',
-      );
+    requireAsset(assets, clip);
+    const last = slotAt.get(endOf(clip))!;
+    for (let slot = free(slotAt.get(firstOf(clip))!); slot < last; slot = free(slot)) {
+      seen[slot] = clip;
+      next[slot] = slot + 1;
     }
-    const last = Math.min(frames, clip.start + clip.frames - range.start);
-    for (let at = free(Math.max(0, clip.start - range.start)); at < last; at = free(at)) {
-      const clipFrame = range.start + at - clip.start;
-      covered[at] = {
+  }
+  const runs: VisibleRun[] = [];
+  for (const [slot, clip] of seen.entries()) {
+    if (clip === undefined) continue;
+    const start = edges[slot]!;
+    const frames = edges[slot + 1]! - start;
+    const before = runs.at(-1);
+    if (before?.clip === clip && before.start + before.frames === start) {
+      runs[runs.length - 1] = { ...before, frames: before.frames + frames };
+    } else runs.push({ clip, asset: requireAsset(assets, clip), start, frames });
+  }
+  return runs;
+}
+
+/**
+ * The topmost clip at every frame of a range, as {@link visibleRuns} has it.
+ * @returns one entry per frame of the range, null where nothing lies
+ * @throws RANGE_LENGTH, PROJECT_INVALID for clips without an asset or with impossible numbers
+ */
+export function coverRange(project: ClipsOf, range: Stretch): readonly (CoveredFrame | null)[] {
+  const frames = requireRangeLength(range.frames);
+  requireNumber(Number.isInteger(range.start) && range.start >= 0, 'The range', 'starts at no frame');
+  const covered = new Array<CoveredFrame | null>(frames).fill(null);
+  for (const { clip, asset, start, frames: length } of visibleRuns(project, range)) {
+    for (let frame = start; frame < start + length; frame++) {
+      const clipFrame = frame - clip.start;
+      covered[frame - range.start] = {
         clipId: clip.id,
         track: clip.track,
         clipFrame,
         time: asset.kind === 'image' ? null : sourceTime(clip, clipFrame, project.fps),
       };
-      next[at] = at + 1;
     }
   }
   return covered;
@@ -81,6 +113,16 @@ export function coverRange(project: ClipsOf, range: Stretch): readonly (CoveredF
  */
 export function sourceTime(clip: Pick<Clip, 'sourceStart'>, clipFrame: number, fps: number): number {
   return Math.max(0, clip.sourceStart + clipFrame / fps);
+}
+
+function requireAsset(assets: ReadonlyMap<string, Asset>, clip: Clip): Asset {
+  const asset = assets.get(clip.assetId);
+  if (asset !== undefined) return asset;
+  throw new PusaError(
+    'PROJECT_INVALID',
+    `The clip ${clip.id} shows an asset that is not in the project.`,
+    'Remove the clip and add its file again.',
+  );
 }
 
 function requireClip({ id, start, frames, track, sourceStart }: Clip): void {

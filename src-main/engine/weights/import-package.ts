@@ -301,12 +301,14 @@ async function describe(
   };
   // One LoRA follows the strength of each generation: Pusa's, or the only one there is.
   const liveIndex = Math.max(0, loras.findIndex(isPusa));
+  const recommendedStrength = metadataNumber(dit.checkpoint, 'pusa.recommended_lora_strength');
   const described: Manifest['loras'] = [];
   for (const [index, checkpoint] of loras.entries()) {
     described.push({
       file: await hash(checkpoint.path),
       name: basename(checkpoint.path).replace(/(\.(safetensors|pth|pt|pusa))+$/, ''),
-      defaultStrength: isPusa(checkpoint) ? pusaStrength : 1,
+      defaultStrength:
+        (index === liveIndex ? recommendedStrength : undefined) ?? (isPusa(checkpoint) ? pusaStrength : 1),
       live: index === liveIndex,
     });
   }
@@ -344,8 +346,7 @@ async function describe(
     ...parts,
     recommended: {
       ...card.recommended,
-      loraStrength:
-        metadataNumber(dit.checkpoint, 'pusa.recommended_lora_strength') ?? live?.defaultStrength ?? 1,
+      loraStrength: recommendedStrength ?? live?.defaultStrength ?? 1,
     },
     native: card.native,
   } satisfies Manifest);

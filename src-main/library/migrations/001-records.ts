@@ -19,6 +19,7 @@ CREATE TABLE projects (
   json TEXT NOT NULL
 ) STRICT;
 CREATE INDEX projects_by_time ON projects (trashed_at IS NULL, modified_at, id);
+CREATE INDEX projects_by_creation ON projects (trashed_at IS NULL, created_at, id);
 CREATE INDEX projects_by_name ON projects (trashed_at IS NULL, name COLLATE NOCASE, id);
 
 CREATE TABLE project_media (
@@ -40,6 +41,7 @@ CREATE TABLE assets (
 ) STRICT;
 CREATE INDEX assets_by_time ON assets (imported_at, id, kind, state);
 CREATE INDEX assets_by_name ON assets (name COLLATE NOCASE, id, kind, state);
+CREATE INDEX assets_by_bytes ON assets (bytes, id, kind, state);
 CREATE INDEX assets_missing ON assets (id) WHERE state = 'missing';
 
 CREATE TABLE takes (

@@ -24,6 +24,25 @@ export const sweepSchema = z.discriminatedUnion('over', [
 ]);
 export type Sweep = z.infer<typeof sweepSchema>;
 
+export const jobDetailsSchema = z.strictObject({
+  jobId,
+  prompt,
+  negativePrompt,
+  sampler: samplerSchema,
+  width: z.int().min(1),
+  height: z.int().min(1),
+  fps: z.number().min(0),
+  frames: z.int().min(1),
+  model: idSchema,
+});
+export type JobDetails = z.infer<typeof jobDetailsSchema>;
+
+const queueStatusSchema = z.strictObject({
+  running: z.array(jobId).max(16),
+  waiting: z.int().min(0),
+  paused: z.boolean(),
+});
+
 /** The queue. One job runs at a time; the others wait in their order. */
 export const jobMethods = {
   /** Queue first in its order, then what is over, the latest first. */
@@ -37,6 +56,13 @@ export const jobMethods = {
     writes: false,
   },
   'jobs.get': { input: z.strictObject({ jobId }), output: jobRecordSchema, writes: false },
+  /** What a job was frozen with: to tell jobs apart, and to edit those that wait. */
+  'jobs.details': {
+    input: z.strictObject({ jobIds: idsSchema }),
+    /** Without those that are not there any more. */
+    output: z.strictObject({ details: z.array(jobDetailsSchema).max(1000) }),
+    writes: false,
+  },
   /** What generating a range would cost here, and what to know before; null where nothing was measured yet. */
   'jobs.forecast': {
     input: z.strictObject(range),
@@ -99,6 +125,8 @@ export const jobMethods = {
   },
   /** Jobs that are over leave the history; their takes stay. */
   'jobs.remove': { input: z.strictObject({ jobIds: idsSchema }), output: nothing, writes: true },
+  /** How the queue is now; `jobs.queue` tells when that changes. */
+  'jobs.status': { input: z.strictObject({}), output: queueStatusSchema, writes: false },
   /** Whether jobs are started at all. */
   'jobs.setQueuePaused': { input: z.strictObject({ paused: z.boolean() }), output: nothing, writes: true },
 } as const satisfies Record<string, MethodSpec>;
@@ -125,11 +153,7 @@ export const jobEvents = {
     lossy: true,
   },
   'jobs.queue': {
-    payload: z.strictObject({
-      running: z.array(jobId).max(16),
-      waiting: z.int().min(0),
-      paused: z.boolean(),
-    }),
+    payload: queueStatusSchema,
     lossy: false,
   },
 } as const satisfies Record<string, EventSpec>;

@@ -43,6 +43,13 @@ export const modelMethods = {
     output: z.strictObject({ models: z.array(modelSchema).max(1000) }),
     writes: false,
   },
+  /** How many tokens a model's text encoder makes of a prompt, its end mark included; what is past `limit` is cut. */
+  'models.countTokens': {
+    /** Null: the default model. */
+    input: z.strictObject({ model: idSchema.nullable(), text: rangeSchema.shape.prompt }),
+    output: z.strictObject({ tokens: z.int().min(1), limit: z.int().min(1) }),
+    writes: false,
+  },
   /** What this machine has; asked of the engine where it is not known yet or `fresh` is wanted. */
   'device.report': {
     input: z.strictObject({ fresh: z.boolean() }),

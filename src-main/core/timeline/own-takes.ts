@@ -1,0 +1,33 @@
+import type { Asset, Clip, Range } from '../contract/project.ts';
+
+/** What is looked at of a project. */
+interface Shown {
+  readonly assets: readonly Pick<Asset, 'id' | 'hash'>[];
+  readonly clips: Clip[];
+}
+
+/** A take as far as it matters here: which range it was made for, and which file it is. */
+interface MadeTake {
+  readonly rangeId: string;
+  readonly fileHash: string;
+}
+
+/**
+ * The project as a range looks at it for its sources: clips that show the range's own takes lie below all others.
+ * Otherwise a take that is put on the timeline would hide the pictures it was made from, and generating again would
+ * start from the result. Where nothing else lies, an own take is a source like any other.
+ * @param takes of the project
+ */
+export function seenByRange<P extends Shown>(
+  project: P,
+  range: Pick<Range, 'id'>,
+  takes: readonly MadeTake[],
+): P {
+  const made = new Set(takes.filter(({ rangeId }) => rangeId === range.id).map(({ fileHash }) => fileHash));
+  const assets = new Set(project.assets.filter(({ hash }) => made.has(hash)).map(({ id }) => id));
+  if (assets.size === 0) return project;
+  return {
+    ...project,
+    clips: project.clips.map((clip) => ({ ...clip, track: assets.has(clip.assetId) ? 0 : clip.track + 1 })),
+  };
+}

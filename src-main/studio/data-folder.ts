@@ -1,0 +1,14 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** Where a person's library lies unless they say otherwise: the same for Electron and `serve`. */
+export function defaultDataFolder(env: NodeJS.ProcessEnv = process.env): string {
+  const { APPDATA, XDG_DATA_HOME } = env as { APPDATA?: string; XDG_DATA_HOME?: string };
+  if (process.platform === 'win32') {
+    return join(APPDATA ?? join(homedir(), 'AppData', 'Roaming'), 'Pusa Studio', 'Library');
+  }
+  if (process.platform === 'darwin') {
+    return join(homedir(), 'Library', 'Application Support', 'Pusa Studio', 'Library');
+  }
+  return join(XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'pusa-studio');
+}

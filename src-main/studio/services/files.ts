@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { extname, isAbsolute, join, resolve } from 'node:path';
+import type { Input } from '../../core/contract/api.ts';
+import type { ProjectState } from '../../core/contract/api/projects.ts';
+import type { Bytes } from '../../core/contract/channel.ts';
+import type { TakeRecord } from '../../core/contract/records.ts';
+import { PusaError, toPusaError } from '../../core/errors.ts';
+import {
+  pusaFileLimits,
+  readPusaFile,
+  writePusaFile,
+  type FileTake,
+  type MediaSource,
+} from '../../library/pusa-file.ts';
+import type { Report, StudioContext } from '../context.ts';
+import type { HandlersOf } from '../handlers.ts';
+import { refuseOwnFolders } from '../own-folders.ts';
+import { importPusaFile, withoutPlace, type ImportWatch } from '../pusa-import.ts';
+import { projectState, takesOf } from './projects.ts';
+
+type Contents = Pick<Input<'files.save'>, 'projectId' | 'media' | 'takes'>;
+
+/** `.pusa` files: opened into the library, saved from it. */
+export function filesHandlers(context: StudioContext): HandlersOf<'files'> {
+  return {
+    'files.open': ({ path, task }, { signal }) =>
+      openFile(context, requireAbsolute(path), {
+        path: resolve(path),
+        report: context.reporter(task, 'bytes'),
+        signal,
+      }),
+    'files.upload': ({ task }, { upload, signal }) =>
+      inFolder(context, async (folder) => {
+        const path = join(folder, 'upload.pusa');
+        await receive(upload, path);
+        return openFile(context, path, { path: null, report: context.reporter(task, 'bytes'), signal });
+      }),
+    'files.save': ({ task, ...contents }, { signal }) => {
+      const { name, pusaPath } = context.store.require('projects', contents.projectId);
+      if (pusaPath === null) {
+        throw new PusaError('FILE_NOT_FOUND', `"${name}" has no file yet.`, 'Choose where to save it.');
+      }
+      return saveTo(context, contents, pusaPath, context.reporter(task, 'bytes'), signal);
+    },
+    'files.saveAs': async ({ path, task, ...contents }, { signal }) => {
+      const target = await requireTarget(context, path);
+      const written = await saveTo(context, contents, target, context.reporter(task, 'bytes'), signal);
+      await context.store.transact(null, 'Save file', (edit) => {
+        edit.update('projects', contents.projectId, (project) => ({ ...project, pusaPath: target }));
+      });
+      return written;
+    },
+    'files.download': async ({ task, ...contents }, { signal }) => {
+      const folder = await makeFolder(context);
+      const path = join(folder, 'download.pusa');
+      try {
+        const { bytes } = await saveTo(context, contents, path, context.reporter(task, 'bytes'), signal);
+        return { output: { bytes }, body: readAndRemove(path, folder) };
+      } catch (thrown) {
+        await rm(folder, { recursive: true, force: true });
+        throw thrown;
+      }
+    },
+  };
+}
+
+/** Takes a file into the library and opens its project. */
+async function openFile(context: StudioContext, path: string, watch: ImportWatch): Promise<ProjectState> {
+  const file = await readPusaFile(path);
+  try {
+    const { projectId, isCopy } = await importPusaFile(context, file, watch);
+    if (isCopy) {
+      context.emit('notices.posted', {
+        level: 'info',
+        code: null,
+        message: `"${file.project.name}" was opened as a copy: the library holds another version of it.`,
+        remedy: 'Compare the two and put the one you do not need into the trash.',
+        projectId,
+        jobId: null,
+      });
+    }
+    return projectState(context, projectId);
+  } finally {
+    file.close();
+  }
+}
+
+/** Writes a project with what was chosen of its media and takes. */
+async function saveTo(
+  context: StudioContext,
+  { projectId, media, takes }: Contents,
+  path: string,
+  report: Report,
+  signal: AbortSignal,
+): Promise<{ path: string; bytes: number }> {
+  const record = context.store.require('projects', projectId);
+  const project = withoutPlace(record);
+  const chosen = takesOf(context.store, projectId)
+    .filter(({ promotedClipId }) => takes === 'all' || (takes === 'promoted' && promotedClipId !== null))
+    .reverse();
+  const wanted = new Set([
+    ...(media ? project.assets.map(({ hash }) => hash) : []),
+    ...chosen.map(({ fileHash }) => fileHash),
+  ]);
+  const sources = new Map<string, MediaSource>();
+  let [done, total] = [0, 0];
+  for (const hash of wanted) {
+    if (!(await context.media.has(hash))) continue;
+    total += await context.media.size(hash);
+    const parts = await context.media.parts(hash);
+    sources.set(hash, {
+      hash,
+      ...(parts === null ? {} : { parts }),
+      async *open() {
+        for await (const piece of context.media.read(hash, { signal })) {
+          yield piece;
+          report((done += piece.byteLength), total);
+        }
+      },
+    });
+  }
+  await writePusaFile(path, {
+    project,
+    media: project.assets.flatMap(({ hash }) => sources.get(hash) ?? []),
+    takes: chosen.flatMap((take) => {
+      const source = sources.get(take.fileHash);
+      return source === undefined ? [] : [{ ...source, take: takeOfFile(take) }];
+    }),
+  });
+  const left = wanted.size - sources.size;
+  if (left > 0) {
+    context.emit('notices.posted', {
+      level: 'warning',
+      code: null,
+      message: `"${record.name}" was saved without ${left} of its media: they are missing.`,
+      remedy: 'Relink them and save again.',
+      projectId,
+      jobId: null,
+    });
+  }
+  return { path, bytes: (await stat(path)).size };
+}
+
+/** Without what only a library can say of it. */
+function takeOfFile(take: TakeRecord): FileTake {
+  const kept: Partial<TakeRecord> = { ...take };
+  delete kept.projectId;
+  delete kept.fileHash;
+  return kept as FileTake;
+}
+
+function requireAbsolute(path: string): string {
+  if (isAbsolute(path)) return path;
+  throw new PusaError('FILE_NOT_FOUND', `There is no file "${path}".`, 'Name it with its whole path.');
+}
+
+/** Where a person wants a file: with its ending, and not among the library's own files. */
+async function requireTarget(context: StudioContext, path: string): Promise<string> {
+  const named = resolve(requireAbsolute(path));
+  const target = extname(named).toLowerCase() === '.pusa' ? named : `${named}.pusa`;
+  await refuseOwnFolders(context, target);
+  return target;
+}
+
+/** Runs some work in a temporary folder that is removed afterwards. */
+async function inFolder<T>(context: StudioContext, work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await makeFolder(context);
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function makeFolder({ folders }: StudioContext): Promise<string> {
+  const folder = join(folders.temporary, randomUUID());
+  await mkdir(folder);
+  return folder;
+}
+
+/** Writes bytes that come from outside to a file, as many as a `.pusa` file may have. */
+async function receive(bytes: Bytes, path: string): Promise<void> {
+  try {
+    const handle = await open(path, 'wx');
+    try {
+      let length = 0;
+      for await (const piece of bytes) {
+        length += piece.byteLength;
+        if (length > pusaFileLimits.fileBytes) {
+          throw new PusaError(
+            'FILE_TOO_LARGE',
+            'The file is larger than a project can be.',
+            'Save the project without its media and send the media apart.',
+          );
+        }
+        await handle.writeFile(piece);
+      }
+    } finally {
+      await handle.close();
+    }
+  } catch (thrown) {
+    throw toPusaError(thrown);
+  }
+}
+
+async function* readAndRemove(path: string, folder: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: 2 ** 18 })) yield piece as Uint8Array;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

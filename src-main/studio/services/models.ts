@@ -1,0 +1,94 @@
+import type { Model } from '../../core/contract/api/models.ts';
+import type { DeviceReport } from '../../core/contract/device.ts';
+import { toPusaError } from '../../core/errors.ts';
+import { createTokenizer, type Tokenizer } from '../../engine/text/tokenizer.ts';
+import { filesOf } from '../../engine/weights/manifest.ts';
+import { openPackage, readManifest, type ModelPackage } from '../../engine/weights/package.ts';
+import type { StudioContext } from '../context.ts';
+import type { HandlersOf } from '../handlers.ts';
+import { defaultModel, findModel, listShelf, type ShelvedModel } from '../model-shelf.ts';
+
+type Needs = Pick<StudioContext, 'places' | 'folders' | 'settings' | 'log'>;
+
+/** Models that are there to be used. */
+export function modelsHandlers(context: Needs): HandlersOf<'models'> {
+  // By hash: the text encoder of a package never changes under one.
+  const tokenizers = new Map<string, Promise<Tokenizer>>();
+  return {
+    'models.list': async () => {
+      const models: Model[] = [];
+      for (const found of await listShelf(context.folders.data, context.places)) {
+        try {
+          models.push(await describe(context, found));
+        } catch (thrown) {
+          context.log(thrown);
+        }
+      }
+      return { models };
+    },
+    'models.countTokens': async ({ model, text }) => {
+      const found = await findUsableModel(context, model);
+      const { manifest } = found;
+      let tokenizer = tokenizers.get(manifest.hash);
+      if (tokenizer === undefined) {
+        tokenizer = found.readTokenizer().then(createTokenizer);
+        tokenizers.set(manifest.hash, tokenizer);
+        tokenizer.catch(() => tokenizers.delete(manifest.hash));
+      }
+      return { tokens: (await tokenizer).count(text), limit: manifest.dit.config.textLength };
+    },
+  };
+}
+
+/** What this machine has and what of it runs models; measured once. */
+export function deviceHandlers({ supervisor }: Pick<StudioContext, 'supervisor'>): HandlersOf<'device'> {
+  let report: Promise<DeviceReport> | null = null;
+  return {
+    'device.report': ({ fresh }) => {
+      if (report === null || fresh) {
+        const asked = supervisor.report();
+        report = asked;
+        asked.catch(() => {
+          if (report === asked) report = null;
+        });
+      }
+      return report;
+    },
+  };
+}
+
+/**
+ * Opens a model: the one named, else the one of the settings, else the bundled one.
+ * @throws PusaError MODEL_NOT_FOUND, CHECKPOINT_INVALID
+ */
+export function findUsableModel(context: Needs, id: string | null): Promise<ModelPackage> {
+  const wanted = id ?? context.settings().defaultModel ?? defaultModel;
+  return findModel(context.folders.data, context.places, wanted);
+}
+
+/** @throws PusaError when not even its manifest can be read */
+async function describe(context: Needs, { id, folder, bundled }: ShelvedModel): Promise<Model> {
+  const manifest = await readManifest(folder);
+  const unusable = await openPackage(folder).then(
+    () => (manifest.id === id ? null : `The folder "${id}" holds the model "${manifest.id}".`),
+    (thrown: unknown) => toPusaError(thrown).message,
+  );
+  const { recommended, native, loras, name, licence, hash } = manifest;
+  return {
+    id,
+    name,
+    licence,
+    hash,
+    bytes: filesOf(manifest).reduce((sum, { bytes }) => sum + bytes, 0),
+    bundled,
+    isDefault: id === (context.settings().defaultModel ?? defaultModel),
+    unusable,
+    recommended,
+    native,
+    loras: loras.map((lora) => ({
+      name: lora.name,
+      defaultStrength: lora.defaultStrength,
+      live: lora.live,
+    })),
+  };
+}

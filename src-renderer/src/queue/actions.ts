@@ -1,0 +1,89 @@
+import type { Sweep } from '../../../src-main/core/contract/api/jobs.ts';
+import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
+import { t } from '../i18n/index.svelte.ts';
+import { generateState } from '../inspector/generate.ts';
+import { obstacleText } from '../inspector/messages.ts';
+import { randomSeed } from '../inspector/sweep.ts';
+import type { Session } from '../state/session.svelte.ts';
+import { seeds } from './seeds.svelte.ts';
+
+/**
+ * Queues the range that is shown: the Generate button. A seed that is not locked and was used already is exchanged
+ * first, so that pressing again gives something else.
+ * @returns whether a job was queued; what stands in the way is told
+ */
+export async function generate(session: Session): Promise<boolean> {
+  const { obstacle } = generateState(session);
+  const { project, range } = session;
+  if (obstacle !== null || project === null || range === null) {
+    if (obstacle !== null) {
+      const { message, remedy } = obstacleText(obstacle);
+      session.tell('warning', message, remedy, obstacle.code);
+    }
+    return false;
+  }
+  let { seed } = range.sampler;
+  if (!seeds.locked && seeds.wasUsed(range.id, seed)) {
+    seed = randomSeed(Math.random);
+    void session.edit(t('inspector.edit.seed'), [
+      { type: 'setSampler', rangeId: range.id, sampler: { seed } },
+    ]);
+  }
+  return await tellingFailures(session, async () => {
+    await session.settled();
+    await session.client.api.jobs.enqueue({ projectId: project.id, rangeId: range.id, place: 'last' });
+    seeds.note(range.id, seed);
+    await session.readJobs();
+  });
+}
+
+/** Queues one job for each value. */
+export async function queueBatch(session: Session, sweep: Sweep): Promise<boolean> {
+  const { project, range } = session;
+  if (project === null || range === null) return false;
+  return await tellingFailures(session, async () => {
+    await session.settled();
+    const { jobs } = await session.client.api.jobs.batch({ projectId: project.id, rangeId: range.id, sweep });
+    session.tell('info', t('inspector.batch.queued', { count: jobs.length }));
+    await session.readJobs();
+  });
+}
+
+/** Something asked of the queue; afterwards it is read again. */
+export async function askQueue(
+  session: Session,
+  ask: (api: Session['client']['api']['jobs']) => Promise<unknown>,
+): Promise<boolean> {
+  return await tellingFailures(session, async () => {
+    await ask(session.client.api.jobs);
+    await session.readJobs();
+  });
+}
+
+/** Something asked of the takes; afterwards they are read again. */
+export async function askTakes(
+  session: Session,
+  ask: (api: Session['client']['api']['takes']) => Promise<unknown>,
+): Promise<boolean> {
+  return await tellingFailures(session, async () => {
+    await ask(session.client.api.takes);
+    await session.readTakes();
+  });
+}
+
+/** Shows a take as the result, and its range. */
+export function showTake(session: Session, take: Pick<TakeSummary, 'id' | 'rangeId'>): void {
+  if (session.project?.ranges.some(({ id }) => id === take.rangeId) === true) session.rangeId = take.rangeId;
+  session.takeId = take.id;
+  session.view = 'result';
+}
+
+async function tellingFailures(session: Session, work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (thrown) {
+    session.fail(thrown);
+    return false;
+  }
+}

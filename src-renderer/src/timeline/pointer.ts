@@ -1,0 +1,202 @@
+import type { Gesture, Outcome, Pointer, Selected } from './gesture.ts';
+import { dragThreshold, selectOnClick, selectOnPress, startGesture } from './gestures.ts';
+import type { Hit } from './hit.ts';
+import type { TimelineActs } from './acts.ts';
+import type { TimelineState } from './state.svelte.ts';
+
+interface Press {
+  readonly hit: Hit;
+  readonly at: Pointer;
+  readonly before: Selected;
+  readonly gesture: Gesture | null;
+  moved: boolean;
+}
+
+/** Pixels from an edge at which a drag makes the view follow, and pixels a frame at most. */
+const followEdge = 36;
+const followSpeed = 22;
+
+/** Turns presses, moves and releases over the canvas into selections, previews and edits. */
+export class PointerDriver {
+  readonly #state: TimelineState;
+  readonly #acts: TimelineActs;
+  #press: Press | null = null;
+  #panFrom: Pointer | null = null;
+  #latest: Pointer | null = null;
+  #request = 0;
+  #outcome: Outcome | null = null;
+  /** Space is held: dragging moves the view. */
+  isPanning = false;
+
+  constructor(state: TimelineState, acts: TimelineActs) {
+    this.#state = state;
+    this.#acts = acts;
+  }
+
+  get isDragging(): boolean {
+    return this.#press?.moved === true || this.#panFrom !== null;
+  }
+
+  /** @param wantsPan the middle button */
+  down(pointer: Pointer, wantsPan: boolean): void {
+    this.cancel();
+    if (wantsPan || this.isPanning) {
+      this.#panFrom = pointer;
+      return;
+    }
+    const state = this.#state;
+    const hit = state.hit(pointer.x, pointer.y);
+    const before = state.selection;
+    if (hit.on === 'range' || hit.on === 'cell' || hit.on === 'plan') state.chooseRange(hit.rangeId);
+    state.select(selectOnPress(hit, pointer, before));
+    const context = state.gestureContext;
+    const gesture = context && startGesture(hit, pointer, context);
+    this.#press = { hit, at: pointer, before, gesture, moved: false };
+    if (hit.on === 'ruler') state.session.playing = false;
+    if (gesture?.immediate === true) {
+      this.#latest = pointer;
+      this.#update();
+    }
+  }
+
+  move(pointer: Pointer): void {
+    if (this.#panFrom !== null) {
+      this.#state.pan(this.#panFrom.x - pointer.x);
+      this.#state.scrollTo(this.#state.scrollY + this.#panFrom.y - pointer.y);
+      this.#panFrom = pointer;
+      return;
+    }
+    const press = this.#press;
+    if (press === null) {
+      const hit = this.#state.hit(pointer.x, pointer.y);
+      if (!sameHit(hit, this.#state.hover)) this.#state.hover = hit;
+      return;
+    }
+    const away = Math.hypot(pointer.x - press.at.x, pointer.y - press.at.y);
+    if (!press.moved && away < dragThreshold) return;
+    press.moved = true;
+    this.#latest = pointer;
+    // Several moves come between two frames; only the last is worked out.
+    if (this.#request === 0) this.#request = requestAnimationFrame(() => this.#frame());
+  }
+
+  up(): void {
+    const press = this.#press;
+    cancelAnimationFrame(this.#request);
+    this.#request = 0;
+    this.#panFrom = null;
+    if (press === null) return;
+    if (press.moved) this.#update();
+    const outcome = this.#outcome;
+    this.#press = null;
+    this.#latest = null;
+    this.#outcome = null;
+    const isDone = press.moved || press.gesture?.immediate === true;
+    if (!isDone) {
+      this.#state.abandon();
+      this.#click(press);
+      return;
+    }
+    if (outcome?.promote !== undefined) {
+      this.#state.abandon();
+      void this.#acts.promote(outcome.promote.takeId, outcome.promote.track);
+      return;
+    }
+    // What can be done is what was shown last.
+    void this.#state.finish(this.#state.outcome ?? outcome);
+  }
+
+  /** Lets go without doing anything; what was selected before is again. */
+  cancel(): void {
+    cancelAnimationFrame(this.#request);
+    this.#request = 0;
+    this.#panFrom = null;
+    if (this.#press === null) return;
+    if (this.#press.moved) this.#state.select(this.#press.before);
+    this.#press = null;
+    this.#latest = null;
+    this.#outcome = null;
+    this.#state.abandon();
+  }
+
+  leave(): void {
+    if (this.#press === null) this.#state.hover = null;
+  }
+
+  /** What the pointer looks like over a place. */
+  cursor(hit: Hit | null): string {
+    if (this.#press?.gesture && (this.#press.moved || this.#press.gesture.immediate))
+      return this.#press.gesture.cursor;
+    if (this.isPanning) return 'grab';
+    switch (hit?.on) {
+      case 'ruler':
+        return 'ew-resize';
+      case 'marker':
+      case 'bound':
+        return 'ew-resize';
+      case 'clip':
+      case 'range':
+        return hit.part === 'body' ? 'default' : 'ew-resize';
+      case 'cell':
+        if (hit.part === 'handle') return 'ns-resize';
+        return this.#state.brush === null ? 'cell' : 'crosshair';
+      case 'lane':
+        return 'crosshair';
+      case 'take':
+        return 'pointer';
+      case 'plan':
+        return 'help';
+      default:
+        return 'default';
+    }
+  }
+
+  #frame(): void {
+    this.#request = 0;
+    if (this.#press === null || this.#latest === null) return;
+    const { x } = this.#latest;
+    const { view } = this.#state;
+    const over =
+      x < followEdge ? x - followEdge : x > view.width - followEdge ? x - view.width + followEdge : 0;
+    if (over !== 0 && this.#press.moved && this.#press.hit.on === 'ruler') {
+      this.#state.pan(Math.max(-followSpeed, Math.min(followSpeed, over / 2)));
+      this.#regrip();
+      this.#request = requestAnimationFrame(() => this.#frame());
+    }
+    this.#update();
+  }
+
+  /** A scrub works in the view as it is now. */
+  #regrip(): void {
+    const context = this.#state.gestureContext;
+    const press = this.#press;
+    if (context === null || press === null) return;
+    this.#press = { ...press, gesture: startGesture(press.hit, press.at, context) };
+  }
+
+  #update(): void {
+    if (this.#press === null || this.#press.gesture === null || this.#latest === null) return;
+    this.#outcome = this.#press.gesture.update(this.#latest);
+    this.#state.show(this.#outcome);
+  }
+
+  #click({ hit, at, before }: Press): void {
+    const state = this.#state;
+    state.select(selectOnClick(hit, at, before, state.selection));
+    if (hit.on === 'marker') {
+      const marker = state.stored.markers.find(({ id }) => id === hit.markerId);
+      if (marker !== undefined) state.goTo(marker.frame);
+    }
+    if (hit.on === 'take') {
+      if (hit.part === 'promote') void this.#acts.promote(hit.takeId);
+      else if (hit.part === 'delete') void this.#acts.askDeleteTake(hit.takeId);
+      else this.#acts.showTake(hit.takeId);
+    }
+    if (hit.on === 'track' || hit.on === 'nothing' || hit.on === 'plan') state.seek(hit.frame);
+  }
+}
+
+function sameHit(a: Hit, b: Hit | null): boolean {
+  if (a.on !== b?.on) return false;
+  return JSON.stringify({ ...a, frame: 0 }) === JSON.stringify({ ...b, frame: 0 });
+}

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { parseBounded } from '../../../src-main/core/contract/parse.ts';
+
+const frame = z.int().min(0).max(10_000_000);
+const tracks = z.array(z.int().min(0).max(63)).max(64);
+
+/** What a window remembers of a project's timeline: how it is looked at, no part of the project itself. */
+export const storedSchema = z.strictObject({
+  markers: z
+    .array(z.strictObject({ id: z.string().max(64), frame, colour: z.int().min(0).max(15) }))
+    .max(1000),
+  locked: tracks,
+  hidden: tracks,
+  planFolded: z.boolean(),
+  snapping: z.boolean(),
+});
+export type Stored = z.infer<typeof storedSchema>;
+export type Marker = Stored['markers'][number];
+
+export const fresh: Stored = {
+  markers: [],
+  locked: [],
+  hidden: [],
+  planFolded: true,
+  snapping: true,
+};
+
+const keyOf = (projectId: string): string => `pusa.timeline.${projectId}`;
+
+/** What was remembered of a project; the beginning where that is nothing, or cannot be read. */
+export function readStored(storage: Pick<Storage, 'getItem'>, projectId: string): Stored {
+  try {
+    const text = storage.getItem(keyOf(projectId));
+    if (text === null || text.length > 200_000) return fresh;
+    const parsed = parseBounded(storedSchema, JSON.parse(text), 10_000);
+    return parsed.ok ? parsed.value : fresh;
+  } catch {
+    return fresh;
+  }
+}
+
+/** Remembers it; without room or permission it lasts as long as the window. */
+export function writeStored(storage: Pick<Storage, 'setItem'>, projectId: string, stored: Stored): void {
+  try {
+    storage.setItem(keyOf(projectId), JSON.stringify(stored));
+  } catch {
+    // A full or forbidden storage costs no more than the memory of it.
+  }
+}
