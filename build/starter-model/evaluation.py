@@ -163,6 +163,13 @@ def main() -> None:
     scenes = data.held_out_scenes(options.clips, 4_000_000)
     sources = Sources(os.path.join(root, "sources"), scenes)
     truth, few = sources.truth, min(12, options.clips)
+
+    def add(text: str) -> None:
+        """Adds to the report, which is written after each part: an evaluation that is stopped has told what it knows."""
+        report.append(text)
+        with open(os.path.join(root, "report.md"), "w") as f:
+            f.write("\n".join(report).replace("nan", "-"))
+
     report = ["## Evaluation through the application's engine", "",
               f"Held-out combinations, {options.clips} scenes, 10 steps, CFG {GUIDED} with frames given and {FREE} without, "
               "one seed per scene. Motion and sharpness are those of the result divided by those of the simulated truth "
@@ -196,7 +203,7 @@ def main() -> None:
         sheets[task] = clips
     for task, keys in {"start and end": [0, LAST], "keyframes": [0, 8, LAST]}.items():
         rows[f"{task}, at the given frames"] = error_only((c[keys], t[keys]) for c, t in zip(sheets[task], truth))
-    report.append(table("(a)-(d) Frames given", rows))
+    add(table("(a)-(d) Frames given", rows))
 
     seeds = data.held_out_scenes(options.seeds, 3_000_000)
     parts: dict[str, dict] = {}
@@ -208,22 +215,20 @@ def main() -> None:
         parts[name]["all right"] = float(np.mean([all(f.values()) for f in found]))
         if strength:
             contact([clips[:20]], os.path.join(root, "text-to-video.png"))
-    report.append(table(f"(e) Text to video, {options.seeds} held-out captions, share read right", parts))
-    report.append(table("(e) Loss at equal timesteps, 100 held-out clips", equal_timestep_loss(options.work, data.held_out_scenes(100, 5_000_000))))
+    add(table(f"(e) Text to video, {options.seeds} held-out captions, share read right", parts))
+    add(table("(e) Loss at equal timesteps, 100 held-out clips", equal_timestep_loss(options.work, data.held_out_scenes(100, 5_000_000))))
 
     task, frames = "image to video", TASKS["image to video"][2]
-    report.append(table(f"(f) Steps, image to video, {few} scenes", {
+    add(table(f"(f) Steps, image to video, {few} scenes", {
         f"{steps} steps": measure(conditioned(task, f"steps-{steps}", count=few, steps=steps), truth[:few], scenes[:few], frames)
         for steps in STEPS}))
-    report.append(table(f"(g) LoRA strength, image to video, {few} scenes", {
+    add(table(f"(g) LoRA strength, image to video, {few} scenes", {
         f"{strength:g}": measure(conditioned(task, f"strength-{strength:g}", count=few, loraStrength=strength), truth[:few], scenes[:few], frames)
         for strength in STRENGTHS}))
     if options.pure:
-        report.append(table(f"(h) LoRA trained by FAFM alone, and mixed with conditioned patterns, {options.clips} scenes", {
+        add(table(f"(h) LoRA trained by FAFM alone, and mixed with conditioned patterns, {options.clips} scenes", {
             "FAFM alone": measure(conditioned(task, "pure", model=options.pure), truth, scenes, frames),
             "mixed": rows["image to video, base + LoRA"]}))
-    with open(os.path.join(root, "report.md"), "w") as f:
-        f.write("\n".join(report).replace("nan", "-"))
     print("\n".join(report))
 
 
