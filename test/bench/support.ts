@@ -32,22 +32,26 @@ export async function startPython(script: URL, args: readonly string[]): Promise
   };
 }
 
+/** The middle one of some numbers (the upper of the middle two). */
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
 /**
- * Milliseconds of the quickest run of each contestant. They take turns, so that a machine whose speed drifts slows
+ * Milliseconds of the median and of the quickest run of each contestant. They take turns, so that a machine whose speed drifts slows
  * all of them; the first two rounds are not counted.
  */
 export async function takeTurns(
   contestants: readonly (() => Promise<number>)[],
   rounds: number,
-): Promise<number[]> {
-  const best = contestants.map(() => Number.POSITIVE_INFINITY);
+): Promise<{ readonly median: number; readonly quickest: number }[]> {
+  const times: number[][] = contestants.map(() => []);
   for (let round = 0; round < rounds + 2; round++) {
     for (const [i, run] of contestants.entries()) {
       const ms = await run();
-      if (round >= 2) best[i] = Math.min(best[i]!, ms);
+      if (round >= 2) times[i]!.push(ms);
     }
   }
-  return best;
+  return times.map((all) => ({ median: median(all), quickest: Math.min(...all) }));
 }
 
 /** Milliseconds that something takes. */
