@@ -11,6 +11,7 @@ const entries = {
   cli: at('src-main/cli.ts'),
   engine: at('src-main/engine/process.ts'),
   'integrity-worker': at('src-main/library/integrity-worker.ts'),
+  'bake-worker': at('src-main/engine/weights/bake-worker.ts'),
 };
 
 export default defineConfig({

@@ -82,8 +82,7 @@ try {
       ranges: [range],
     };
     const find = (asset: { readonly id: string }): Promise<string> => Promise.resolve(paths.get(asset.id)!);
-    const { id, hash } = modelPackage.manifest;
-    await freezeJob(project, range, { id, hash }, find, folder, 'case');
+    await freezeJob(project, range, modelPackage.manifest, find, folder, 'case');
     const result = await supervisor.render(folder, resolve(model));
     await pipeline(Readable.from(readFrames(folder, result)), createWriteStream(`${path}.part`));
     await rename(`${path}.part`, path);

@@ -24,8 +24,14 @@ const program = new Command('pusa')
     `
 Exit codes: ${exitCodes.done} done, ${exitCodes.failed} failed, ${exitCodes.usage} wrong usage, ${exitCodes.badInput} input refused, ${exitCodes.outOfSpace} out of disk or memory, ${exitCodes.cancelled} cancelled.`,
   );
-for (const command of program.commands)
+for (const command of program.commands.flatMap((one) => [one, ...one.commands]))
   command.exitOverride().showHelpAfterError('Add --help to see how it is used.');
+
+// A reader that has seen enough (`pusa … | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 program.parseAsync().catch((thrown: unknown) => {
   if (thrown instanceof CommanderError) {

@@ -4,6 +4,7 @@ import { createSupervisor } from '../engine/supervisor.ts';
 import { nodeFork } from '../engine/transport.ts';
 import { findFfmpeg } from '../media/tools.ts';
 import { defaultDataFolder } from '../studio/data-folder.ts';
+import { deviceMemory } from '../studio/device-memory.ts';
 import { listShelf } from '../studio/model-shelf.ts';
 import { findPlaces } from '../studio/places.ts';
 import { describeDevice } from '../studio/describe-device.ts';
@@ -20,9 +21,10 @@ export function doctorCommand(): Command {
 
 async function doctor(options: { readonly json?: true }): Promise<void> {
   const places = findPlaces();
-  const supervisor = createSupervisor({ entry: places.engineEntry, fork: nodeFork() });
+  const memory = deviceMemory(defaultDataFolder());
+  const supervisor = createSupervisor({ entry: places.engineEntry, fork: nodeFork(), memory });
   try {
-    const report: DeviceReport = await supervisor.report();
+    const report: DeviceReport = await supervisor.report({ fresh: true });
     const ffmpeg = await findFfmpeg();
     const models = (await listShelf(defaultDataFolder(), places)).map(({ id }) => id);
     if (options.json === true) process.stdout.write(`${JSON.stringify({ ...report, ffmpeg, models })}\n`);

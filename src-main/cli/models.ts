@@ -1,16 +1,18 @@
 import { basename, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { PusaError, toPusaError } from '../core/errors.ts';
-import { isInPlace, type Checkpoint } from '../engine/weights/checkpoint.ts';
-import { importPackage } from '../engine/weights/import-package.ts';
-import { readLora } from '../engine/weights/lora.ts';
 import { filesOf } from '../engine/weights/manifest.ts';
-import { openCheckpoint } from '../engine/weights/open-checkpoint.ts';
 import { openPackage, verifyPackage } from '../engine/weights/package.ts';
-import { recognise } from '../engine/weights/recognise.ts';
 import { defaultDataFolder } from '../studio/data-folder.ts';
-import { findModel, listShelf, putOnShelf, takeFromShelf } from '../studio/model-shelf.ts';
+import { size } from '../studio/downloads/space.ts';
+import { inspectFile, shownInspection } from '../studio/model-work/inspect.ts';
+import { freeId } from '../studio/model-work/model-folders.ts';
+import { planRemoval, removeModel } from '../studio/model-work/removal.ts';
+import { Sources } from '../studio/model-work/sources.ts';
+import { findModel, listShelf } from '../studio/model-shelf.ts';
 import { findPlaces } from '../studio/places.ts';
+import { addBakeCommand } from './models-bake.ts';
+import { addDownloadCommand, sayReady, work, workplace } from './models-download.ts';
 
 interface Options {
   readonly json?: true;
@@ -36,20 +38,30 @@ export function modelsCommand(): Command {
   ).action(inspect);
   add(
     'import',
-    ['<folder>', 'the folder with diffusion model, VAE, text encoder and LoRAs'],
-    'Use the files of a folder where they lie; only formats that cannot be used so are converted beside them.',
+    [
+      '<paths...>',
+      'a folder with diffusion model, VAE, text encoder and LoRAs, or these files from anywhere',
+    ],
+    'Use files where they lie, nothing copied; only formats that cannot be used so are converted once, into the data folder.',
   )
-    .option('--id <id>', 'name for --model; default the folder’s')
+    .option('--id <id>', 'name for --model; default the folder’s or file’s')
     .option('--name <name>', 'name to show')
-    .action(importFolder);
+    .option('--lora <file=strength>', 'a LoRA at a fixed strength (repeat for others)', loraOf, [])
+    .action(importFiles);
+  addDownloadCommand(add);
+  addBakeCommand(add);
   add(
     'verify',
     ['<model>', 'its id'],
     'Read every file of a model and compare it with what was imported.',
   ).action(verify);
-  add('remove', ['<model>', 'its id'], 'Forget an imported model. Its files stay where they are.').action(
-    remove,
-  );
+  add(
+    'remove',
+    ['<model>', 'its id'],
+    'Forget a model and delete what was downloaded, converted or baked for it alone. Your own files stay.',
+  )
+    .option('--dry-run', 'only say what would go and what would stay')
+    .action(remove);
   return models;
 }
 
@@ -79,7 +91,7 @@ async function list({ json, data }: Options): Promise<void> {
   for (const row of rows) {
     const what =
       row.unusable ??
-      `${row.name}, ${gigabytes(row.bytes)}, ${row.native.width} × ${row.native.height}, ${row.native.frames} frames at ${row.native.fps} fps`;
+      `${row.name}, ${size(row.bytes)}, ${row.native.width} × ${row.native.height}, ${row.native.frames} frames at ${row.native.fps} fps`;
     process.stdout.write(
       `${row.id.padEnd(20)} ${what}${row.bundled ? ' (comes with the application)' : ''}\n`,
     );
@@ -87,88 +99,78 @@ async function list({ json, data }: Options): Promise<void> {
 }
 
 async function inspect(file: string, { json }: Options): Promise<void> {
-  const checkpoint = await openCheckpoint(file);
-  try {
-    const formats = new Map<string, number>();
-    let parameters = 0;
-    for (const { dtype, shape } of checkpoint.entries.values()) {
-      formats.set(dtype, (formats.get(dtype) ?? 0) + 1);
-      parameters += shape.reduce((product, side) => product * side, 1);
-    }
-    const report = {
-      file: resolve(file),
-      ...(await identify(checkpoint)),
-      tensors: checkpoint.entries.size,
-      parameters,
-      formats: Object.fromEntries(formats),
-      inPlace: [...checkpoint.entries.values()].every(isInPlace),
-    };
-    if (json === true) {
-      print(report);
-      return;
-    }
-    const { what, details } = report;
-    const lines = [
-      ['File', basename(file)],
-      ['Is', what],
-      ...Object.entries(details).map(([key, value]) => [key, value] as const),
-      ['Tensors', `${report.tensors}, ${(parameters / 1e6).toFixed(1)} million numbers`],
-      ['Stored as', [...formats].map(([format, count]) => `${format} (${count})`).join(', ')],
-      ['Used', report.inPlace ? 'where it lies' : 'after converting it to float16'],
-    ] as const;
-    process.stdout.write(`${lines.map(([key, value]) => `${key.padEnd(12)} ${value}`).join('\n')}\n`);
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-/** What a file is and its sizes, in words. */
-async function identify(checkpoint: Checkpoint): Promise<{ what: string; details: Record<string, string> }> {
-  const found = recognise(checkpoint);
-  switch (found.family) {
-    case 'dit': {
-      const { dim, layers, heads, textLength } = found.config;
-      return {
-        what: 'diffusion model of Wan2.1, text to video',
-        details: {
-          Size: `${layers} blocks of width ${dim}, ${heads} heads`,
-          'Prompt of': `${textLength} tokens`,
-        },
-      };
-    }
-    case 'vae':
-      return { what: 'VAE of Wan2.1', details: { Size: `width ${found.config.dim}` } };
-    case 'umt5':
-      return {
-        what: 'UMT5 text encoder',
-        details: { Size: `${found.config.layers} blocks of width ${found.config.dim}` },
-      };
-    case 'lora': {
-      const lora = await readLora(checkpoint);
-      const ranks = [...new Set([...lora.layers.values()].map(({ rank }) => rank))].sort((a, b) => a - b);
-      const shown = ranks.length > 4 ? `${ranks[0]} to ${ranks.at(-1)}` : ranks.join(', ');
-      return { what: 'LoRA', details: { Layers: String(lora.layers.size), Rank: shown } };
-    }
-  }
-}
-
-async function importFolder(
-  folder: string,
-  { json, data, id, name }: Options & { readonly id?: string; readonly name?: string },
-): Promise<void> {
-  const model = await importPackage(folder, {
-    ...(id === undefined ? {} : { id }),
-    ...(name === undefined ? {} : { name }),
-    onConvert: (file, done, total) => progress(`Converting ${file}`, done, total),
-    onBytes: (done, total) => progress('Reading', done, total),
-  });
-  endProgress();
-  await putOnShelf(data, model.manifest.id, model.folder);
+  const inspected = await inspectFile(file);
+  const { refused } = inspected;
+  if (refused !== null) throw new PusaError(refused.code, refused.message, refused.remedy);
+  const report = shownInspection(inspected);
   if (json === true) {
-    print({ id: model.manifest.id, folder: model.folder, name: model.manifest.name });
+    print(report);
     return;
   }
-  process.stdout.write(`${model.manifest.name} can be used as --model ${model.manifest.id}.\n`);
+  const { path, bytes, format, what, details, tensors, parameters, formats, inPlace, convertedBytes } =
+    report;
+  const stored = Object.entries(formats).map(([name, count]) => `${name} (${count})`);
+  const lines = [
+    ['File', `${basename(path)}, ${format}, ${size(bytes)}`],
+    ['Is', what ?? ''],
+    ...Object.entries(details),
+    ...(tensors === 0 ? [] : [['Tensors', `${tensors}, ${(parameters / 1e6).toFixed(1)} million numbers`]]),
+    ...(stored.length === 0 ? [] : [['Stored as', stored.join(', ')]]),
+    [
+      'Used',
+      inPlace
+        ? 'where it lies'
+        : `after converting it to float16 once, which takes ${size(convertedBytes)} more`,
+    ],
+  ];
+  process.stdout.write(
+    `${lines.map(([key, value]) => `${(key ?? '').padEnd(12)} ${value ?? ''}`).join('\n')}\n`,
+  );
+}
+
+interface ImportFlags extends Options {
+  readonly id?: string;
+  readonly name?: string;
+  readonly lora: readonly { readonly path: string; readonly strength: number }[];
+}
+
+async function importFiles(
+  paths: readonly string[],
+  { json, data, id, name, lora }: ImportFlags,
+): Promise<void> {
+  const at = workplace(data, await Sources.open(data));
+  const wanted =
+    id ?? basename(resolve(paths[0] ?? 'model')).replace(/(\.(safetensors|index\.json|pth|pt|gguf))+$/i, '');
+  const free = await freeId(at.dataFolder, at.places, wanted);
+  if (id !== undefined && id !== free) {
+    throw new PusaError(
+      'USAGE',
+      `There is a model "${id}" already.`,
+      'Choose another --id, or remove that one.',
+    );
+  }
+  const model = await work(at, {
+    kind: 'import',
+    paths: paths.map((path) => resolve(path)),
+    id: free,
+    name: name ?? null,
+    loras: lora.map((one) => ({ ...one, live: false })),
+    precision: 'asIs',
+  });
+  await sayReady(at, model, json === true);
+}
+
+/** `pusa.safetensors=1.4` */
+function loraOf(
+  text: string,
+  before: readonly { readonly path: string; readonly strength: number }[],
+): readonly { readonly path: string; readonly strength: number }[] {
+  const match = /^(.+)=(\d+(?:\.\d+)?)$/s.exec(text);
+  const strength = Number(match?.[2]);
+  if (match === null || strength > 4) {
+    throw new InvalidArgumentError('It must be FILE=STRENGTH, such as pusa_v1.safetensors=1.4.');
+  }
+  return [...before, { path: resolve(match[1]!), strength }];
 }
 
 async function verify(id: string, { json, data }: Options): Promise<void> {
@@ -182,30 +184,25 @@ async function verify(id: string, { json, data }: Options): Promise<void> {
   process.stdout.write(`Every file of "${id}" is as it was imported.\n`);
 }
 
-async function remove(id: string, { json, data }: Options): Promise<void> {
-  const shelved = (await listShelf(data, findPlaces())).find((one) => one.id === id);
-  if (!(await takeFromShelf(data, id))) throw shelved?.bundled === true ? bundled(id) : unknown(id);
-  if (json === true) {
-    print({ id, folder: shelved?.folder });
+async function remove(id: string, flags: Options & { readonly dryRun?: true }): Promise<void> {
+  const { json, data } = flags;
+  const at = workplace(data, await Sources.open(data));
+  const { deletes, keeps, frees, blocked } = await planRemoval(at, id, null);
+  if (blocked !== null || flags.dryRun !== true) {
+    const bytes = await removeModel(at, id, null);
+    if (json === true) {
+      print({ id, bytes, deleted: deletes, kept: keeps });
+      return;
+    }
+    process.stdout.write(`Removed; ${size(bytes)} are free again.\n`);
+  } else if (json === true) {
+    print({ id, frees, deletes, keeps });
     return;
+  } else {
+    process.stdout.write(`Would free ${size(frees)}.\n`);
+    for (const { path, bytes } of deletes) process.stdout.write(`Goes:  ${path} (${size(bytes)})\n`);
   }
-  process.stdout.write(`Forgotten. Its files are still in ${shelved?.folder ?? 'their folder'}.\n`);
-}
-
-function unknown(id: string): PusaError {
-  return new PusaError('MODEL_NOT_FOUND', `There is no model "${id}".`, 'See `models list`.');
-}
-
-function bundled(id: string): PusaError {
-  return new PusaError(
-    'MODEL_NOT_FOUND',
-    `"${id}" comes with the application and is not removed.`,
-    'Choose another model as the default in the settings.',
-  );
-}
-
-function gigabytes(bytes: number): string {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+  for (const { path, why } of keeps) process.stdout.write(`Stays: ${path}. ${why}\n`);
 }
 
 function progress(what: string, done: number, total: number): void {

@@ -22,6 +22,7 @@ import type { ModelPackage } from '../engine/weights/package.ts';
 import { planOutput } from '../media/output.ts';
 import { freezeJob, type FindMedia } from '../studio/freeze.ts';
 import { defaultDataFolder } from '../studio/data-folder.ts';
+import { deviceMemory } from '../studio/device-memory.ts';
 import { findModel } from '../studio/model-shelf.ts';
 import { openProjectMedia } from '../studio/open-project.ts';
 import { findPlaces, type Places } from '../studio/places.ts';
@@ -87,7 +88,7 @@ export function renderCommand(): Command {
     .option('--seed <n>', 'the same seed makes the same video', whole(0, 4_294_967_295))
     .option('--lora-strength <n>', 'strength of the Pusa LoRA', number(0, 4))
     .option('--solver <name>', `${solvers.join(', ')}; the last two only without sources`, oneOf(solvers))
-    .option('--size <WxH>', 'size in pixels, multiples of 16', size)
+    .option('--size <WxH>', 'size in pixels, multiples of 16, of 32 for TI2V 5B', size)
     .option('--fps <n>', 'frames per second', number(1, 240))
     .option('--frames <4n+1>', 'length', rangeLength)
     .option('--range <id>', 'which range of the project to generate; the first if left out')
@@ -286,10 +287,10 @@ async function run(
   await planOutput(output, project);
   const jobFolder = `${output}.job`;
   if (!(await prepareJob(jobFolder, options.resume === true))) {
-    const { id, hash } = model.manifest;
-    await freezeJob(project, range, { id, hash }, findMedia, jobFolder, randomUUID());
+    await freezeJob(project, range, model.manifest, findMedia, jobFolder, randomUUID());
   }
-  const supervisor = createSupervisor({ entry: places.engineEntry, fork: nodeFork() });
+  const memory = deviceMemory(defaultDataFolder());
+  const supervisor = createSupervisor({ entry: places.engineEntry, fork: nodeFork(), memory });
   const cancel = new AbortController();
   const bar = new ProgressBar(process.stderr);
   const stopListening = listenToKeys({ onCancel: () => cancel.abort(), onKeep: () => supervisor.keep() });

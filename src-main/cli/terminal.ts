@@ -28,6 +28,7 @@ export function exitCodeOf(error: PusaError): number {
     case 'CONNECTION_CLOSED':
     case 'PROVIDER_UNAVAILABLE':
     case 'WRITE_FAILED':
+    case 'DOWNLOAD_FAILED':
     case 'GRAPH_INVALID':
     case 'INTERNAL':
       return exitCodes.failed;

@@ -32,6 +32,11 @@ export const errorCodes = [
   'TOKENIZER_INVALID',
   'MODEL_NOT_FOUND',
   'MODEL_CANNOT',
+  'MODEL_BUSY',
+  // What comes over the network.
+  'DOWNLOAD_FAILED',
+  'DOWNLOAD_REFUSED',
+  'DOWNLOAD_DAMAGED',
   // The machine.
   'DISK_FULL',
   'WRITE_FAILED',

@@ -25,6 +25,11 @@ export interface TextEncoder {
 /** The diffusion transformer with one timestep per cell (spec §1.4). */
 export interface Denoiser {
   /**
+   * Where a model has networks for parts of the way from noise to clean: called before each step.
+   * @param timestep of the step, 0 … 1000, before any cell's multiplier
+   */
+  beginStep?(timestep: number): Promise<void>;
+  /**
    * Velocity ≈ noise − clean.
    * @param latents [C, F, H, W], H and W even
    * @param timesteps [F], 0 … 1000

@@ -12,10 +12,20 @@ import {
   type EngineMessage,
   type HostMessage,
 } from './protocol.ts';
-import { availableMemory, measureProvider, reportDevice } from './runtime/device.ts';
+import {
+  availableMemory,
+  deviceMemory,
+  measureProvider,
+  reportDevice,
+  type DeviceReport,
+} from './runtime/device.ts';
 import { DeviceLost } from './runtime/failures.ts';
+import type { MemoryPlace } from './runtime/memory-place.ts';
+import { watchPeakMemory } from './runtime/peak-memory.ts';
+import { ProviderMemory } from './runtime/provider-memory.ts';
 import { chooseRuntime, type Choice } from './runtime/providers.ts';
 import type { Provider } from './runtime/runtime.ts';
+import type { Refusal, TrialOptions } from './runtime/trials.ts';
 import { openPort, type Port } from './transport.ts';
 import { fitPreview, previewFrames, type PreviewMap } from './wan/preview.ts';
 import { loadModel } from './weights/load-model.ts';
@@ -38,6 +48,9 @@ class Engine {
   #current: { readonly id: number; wish: Wish } | null = null;
   /** The provider chosen when none was asked for: found once. */
   #choice: Choice | null = null;
+  /** Where the host wants kept what trials of providers find. */
+  #memoryPlace: MemoryPlace | null = null;
+  #memory: Promise<ProviderMemory> | null = null;
   /** Rates of jobs run so far, by model, provider and size. */
   readonly #rates = new Map<string, Rates>();
   /** By model. */
@@ -79,6 +92,7 @@ class Engine {
     }
     switch (message.type) {
       case 'hello':
+        this.#memoryPlace = message.memory;
         return;
       case 'cancel':
       case 'keep':
@@ -95,14 +109,14 @@ class Engine {
         void this.#answer(message, async () => ({
           type: 'reported',
           id: message.id,
-          report: await reportDevice(message.avoid, this.#onTry),
+          report: await this.#report(message),
         }));
         return;
       case 'measure':
         void this.#answer(message, async () => ({
           type: 'measured',
           id: message.id,
-          measurement: await measureProvider(message.provider, message.avoid, this.#onTry),
+          measurement: await measureProvider(message.provider, await this.#trialOptions(message.avoid)),
         }));
     }
   }
@@ -129,10 +143,13 @@ class Engine {
     const modelPackage = await openPackage(message.packageFolder);
     const { runtime } = await this.#runtimeFor(message);
     const availableBytes = availableMemory();
-    const model = loadModel(runtime, modelPackage, { availableBytes });
+    const size = { ...folder.job, frames: folder.job.plan.frames };
+    const model = loadModel(runtime, modelPackage, {
+      availableBytes: await deviceMemory(runtime.provider, availableBytes),
+      size,
+    });
     try {
-      const { width, height, plan } = folder.job;
-      const size = [model.hash, model.provider, width, height, plan.frames].join();
+      const kind = [model.hash, model.provider, size.width, size.height, size.frames].join();
       const result = await runJob(
         folder,
         model,
@@ -140,15 +157,18 @@ class Engine {
           onProgress: this.#progressSender(message.id),
           previews: message.previews ? this.#previewsOf(message.id, model.hash) : null,
           log: (text) => this.#log(text),
+          note: (text) => this.#send({ type: 'note', id: message.id, text }),
           wish: () => current.wish,
         },
         {
-          rates: { ...message.rates, ...this.#rates.get(size) },
+          rates: { ...message.rates, ...this.#rates.get(kind) },
           smallerTiles: message.smallerTiles,
+          smallerPlan: message.smallerPlan,
           availableBytes,
+          peakMemory: watchPeakMemory(),
         },
       );
-      this.#rates.set(size, result.rates);
+      this.#rates.set(kind, result.rates);
       return result;
     } finally {
       await model.release();
@@ -185,11 +205,32 @@ class Engine {
     };
   }
 
-  /** The provider of a render; the best that works is looked for once in the life of the process. */
+  async #report({ avoid, fresh }: Extract<HostMessage, { type: 'report' }>): Promise<DeviceReport> {
+    const options = await this.#trialOptions(avoid);
+    if (fresh) {
+      await options.memory.forget();
+      this.#choice = null;
+    }
+    return reportDevice(options);
+  }
+
+  /** How providers are tried; those that ended a process before are remembered as refused. */
+  async #trialOptions(
+    avoid: readonly Refusal[],
+  ): Promise<TrialOptions & { readonly memory: ProviderMemory }> {
+    this.#memory ??= ProviderMemory.open(this.#memoryPlace, (text) => this.#log(text));
+    const memory = await this.#memory;
+    for (const { provider, reason } of avoid) await memory.refuse(provider, reason);
+    return { avoid, onTry: this.#onTry, memory };
+  }
+
+  /** The provider of a render; the quickest is looked for once in the life of the process. */
   async #runtimeFor({ provider, avoid }: Render): Promise<Choice> {
-    if (provider !== null) return chooseRuntime({ preferred: provider, avoid, onTry: this.#onTry });
+    if (provider !== null) {
+      return chooseRuntime({ preferred: provider, ...(await this.#trialOptions(avoid)) });
+    }
     if (this.#choice === null) {
-      this.#choice = await chooseRuntime({ avoid, onTry: this.#onTry });
+      this.#choice = await chooseRuntime(await this.#trialOptions(avoid));
       for (const { reason } of this.#choice.refused) this.#log(reason);
     }
     return this.#choice;

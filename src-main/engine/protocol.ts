@@ -2,11 +2,12 @@ import { z } from 'zod';
 import { errorSchema, progressSchema } from '../core/contract/job.ts';
 import { PusaError } from '../core/errors.ts';
 import { ratesSchema, resultSchema } from './pipeline/result.ts';
+import { memoryPlaceSchema } from './runtime/memory-place.ts';
 import { deviceReportSchema, measurementSchema } from './runtime/report.ts';
 import { providers } from './runtime/runtime.ts';
 
 /** Raised whenever a message changes its meaning or shape. Both sides say theirs first. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 const path = z.string().min(1).max(32_768);
 /** Given by the host, so that answers find their question. */
@@ -16,7 +17,12 @@ const provider = z.enum(providers);
 const avoid = z.array(z.strictObject({ provider, reason: z.string().max(1000) })).max(providers.length);
 
 const hostMessageSchema = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('hello'), protocol: z.int() }),
+  z.strictObject({
+    type: z.literal('hello'),
+    protocol: z.int(),
+    /** Where to keep what trials of providers find; null: nowhere. */
+    memory: memoryPlaceSchema.nullable().default(null),
+  }),
   z.strictObject({
     type: z.literal('render'),
     id,
@@ -28,12 +34,14 @@ const hostMessageSchema = z.discriminatedUnion('type', [
     rates: ratesSchema,
     /** The process ended more than once at the same place, most likely for want of memory. */
     smallerTiles: z.boolean(),
+    smallerPlan: z.boolean(),
     /** Whether somebody looks at previews. */
     previews: z.boolean(),
   }),
   z.strictObject({ type: z.literal('cancel'), id }),
   z.strictObject({ type: z.literal('keep'), id }),
-  z.strictObject({ type: z.literal('report'), id, avoid }),
+  /** `fresh`: what is known is measured anew. */
+  z.strictObject({ type: z.literal('report'), id, avoid, fresh: z.boolean() }),
   z.strictObject({ type: z.literal('measure'), id, provider, avoid }),
 ]);
 /** What the host says to the engine. */
@@ -60,6 +68,8 @@ const engineMessageSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('progress'), id, progress: progressSchema }),
   previewSchema,
   z.strictObject({ type: z.literal('log'), text: z.string().max(10_000) }),
+  /** What is done otherwise than asked, as soon as it is. */
+  z.strictObject({ type: z.literal('note'), id, text: z.string().max(1000) }),
   z.strictObject({ type: z.literal('done'), id, result: resultSchema }),
   z.strictObject({ type: z.literal('reported'), id, report: deviceReportSchema }),
   z.strictObject({ type: z.literal('measured'), id, measurement: measurementSchema }),

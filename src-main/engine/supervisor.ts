@@ -9,6 +9,7 @@ import {
   type HostMessage,
   type Preview,
 } from './protocol.ts';
+import type { MemoryPlace } from './runtime/memory-place.ts';
 import type { DeviceReport, Measurement } from './runtime/report.ts';
 import type { Provider } from './runtime/runtime.ts';
 import { nodeFork, type EngineChild, type EngineExit, type ForkEngine } from './transport.ts';
@@ -18,6 +19,8 @@ export interface SupervisorOptions {
   readonly entry: string;
   /** How to start it; default a Node child process. */
   readonly fork?: ForkEngine;
+  /** Where the engine keeps what it finds out about this machine's devices; default: it finds out at each start. */
+  readonly memory?: MemoryPlace;
   /** What the engine says about its work, and what its process prints. */
   readonly onLog?: (text: string) => void;
   /** Milliseconds between asking an engine to cancel and ending it. */
@@ -29,6 +32,8 @@ export interface SupervisorOptions {
 export interface RenderOptions {
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
+  /** What is done otherwise than asked, such as a smaller plan after the memory ran out, in a sentence, at once. */
+  readonly onNote?: (note: string) => void;
   /** The engine ended in the midst of it and is started again. */
   readonly onRestart?: () => void;
   /** Aborting cancels: softly between two segments, and by ending the engine when that takes too long. */
@@ -43,7 +48,8 @@ export interface RenderOptions {
 export interface Supervisor {
   /** Process id of the running engine, if any. */
   readonly pid: number | undefined;
-  report(): Promise<DeviceReport>;
+  /** @param options.fresh measures anew what is known, also providers that ended the engine before; default false */
+  report(options?: { readonly fresh?: boolean }): Promise<DeviceReport>;
   measure(provider: Provider): Promise<Measurement>;
   /**
    * Runs or resumes the job of a folder. After a crash of the engine the job goes on from its last saved step.
@@ -62,7 +68,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
 const outputKept = 4000;
 const defaultGraceMs = 5000;
-const defaultBackoffMs = [250, 1000];
+/** The last two attempts at one place are made with smaller plans. */
+const defaultBackoffMs = [250, 1000, 1000];
 
 type Refusals = Extract<HostMessage, { type: 'render' }>['avoid'];
 type Answer = Extract<EngineMessage, { type: 'done' | 'reported' | 'measured' }>;
@@ -77,10 +84,18 @@ type Outcome =
       readonly output: string;
     };
 
+/** What is done otherwise after the engine ended. */
+interface Attempt {
+  readonly avoid: Refusals;
+  readonly smallerTiles: boolean;
+  readonly smallerPlan: boolean;
+}
+
 interface Request {
   readonly id: number;
   /** Makes the message anew for each attempt: what to avoid may have grown. */
-  message(attempt: { readonly avoid: Refusals; readonly smallerTiles: boolean }): HostMessage;
+  message(attempt: Attempt): HostMessage;
+  readonly onNote?: (note: string) => void;
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
   readonly onRestart?: () => void;
@@ -109,12 +124,14 @@ class EngineSupervisor implements Supervisor {
     return this.#engine?.pid;
   }
 
-  async report(): Promise<DeviceReport> {
+  async report({ fresh = false }: { readonly fresh?: boolean } = {}): Promise<DeviceReport> {
     const id = ++this.#lastId;
+    if (fresh) this.#avoid = [];
     const answer = await this.#enqueue({
       id,
       keep: false,
-      message: ({ avoid }) => ({ type: 'report', id, avoid }),
+      // Once a driver has ended the engine, what was measured before that stands.
+      message: ({ avoid }) => ({ type: 'report', id, avoid, fresh: fresh && avoid.length === 0 }),
     });
     if (answer.type !== 'reported') throw unexpected(answer);
     return answer.report;
@@ -133,15 +150,16 @@ class EngineSupervisor implements Supervisor {
 
   async render(jobFolder: string, packageFolder: string, options: RenderOptions = {}): Promise<Result> {
     const id = ++this.#lastId;
-    const { provider = null, rates = {}, onProgress, onPreview, onRestart, signal } = options;
+    const { provider = null, rates = {}, onProgress, onPreview, onNote, onRestart, signal } = options;
     const answer = await this.#enqueue({
       id,
       keep: false,
       signal,
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onPreview === undefined ? {} : { onPreview }),
+      ...(onNote === undefined ? {} : { onNote }),
       ...(onRestart === undefined ? {} : { onRestart }),
-      message: ({ avoid, smallerTiles }) => ({
+      message: ({ avoid, smallerTiles, smallerPlan }) => ({
         type: 'render',
         id,
         jobFolder,
@@ -150,6 +168,7 @@ class EngineSupervisor implements Supervisor {
         avoid,
         rates,
         smallerTiles,
+        smallerPlan,
         previews: onPreview !== undefined,
       }),
     });
@@ -187,7 +206,12 @@ class EngineSupervisor implements Supervisor {
     try {
       for (;;) {
         this.#throwIfOver(request);
-        const outcome = await this.#ask(request, reached, crashes > 1 && reached.inCodec);
+        const again = crashes > 1;
+        const outcome = await this.#ask(request, reached, {
+          avoid: this.#avoid,
+          smallerTiles: again && reached.inCodec,
+          smallerPlan: again && !reached.inCodec,
+        });
         if (outcome.kind === 'answer') return outcome.message;
         if (outcome.kind === 'failed') throw outcome.error;
         this.#throwIfOver(request);
@@ -220,9 +244,13 @@ class EngineSupervisor implements Supervisor {
   }
 
   /** One attempt: sends the request and waits until it is answered or the engine ends. */
-  async #ask(request: Request, reached: Reached, smallerTiles: boolean): Promise<Outcome> {
+  async #ask(request: Request, reached: Reached, attempt: Attempt): Promise<Outcome> {
     if (this.#engine === null || this.#engine.exit !== null) {
-      this.#engine = new RunningEngine(this.#fork(this.#options.entry), this.#options.onLog);
+      this.#engine = new RunningEngine(
+        this.#fork(this.#options.entry),
+        this.#options.memory ?? null,
+        this.#options.onLog,
+      );
     }
     const engine = this.#engine;
     const { promise, resolve } = Promise.withResolvers<Outcome>();
@@ -244,6 +272,9 @@ class EngineSupervisor implements Supervisor {
         case 'preview':
           request.onPreview?.(message);
           break;
+        case 'note':
+          request.onNote?.(message.text);
+          break;
         case 'done':
         case 'reported':
         case 'measured':
@@ -264,7 +295,7 @@ class EngineSupervisor implements Supervisor {
       timer = setTimeout(() => void engine.end(), this.#options.graceMs ?? defaultGraceMs);
     };
     request.signal?.addEventListener('abort', cancel, { once: true });
-    engine.send(request.message({ avoid: this.#avoid, smallerTiles }));
+    engine.send(request.message(attempt));
     if (request.keep) engine.send({ type: 'keep', id: request.id });
     try {
       if (engine.exit !== null) engine.onEnd(engine.exit);
@@ -290,7 +321,7 @@ class RunningEngine {
   onMistake: (error: PusaError) => void = () => undefined;
   onEnd: (exit: EngineExit) => void = () => undefined;
 
-  constructor(child: EngineChild, onLog?: (text: string) => void) {
+  constructor(child: EngineChild, memory: MemoryPlace | null, onLog?: (text: string) => void) {
     this.#child = child;
     child.onOutput((text) => {
       this.#output = (this.#output + text).slice(-outputKept);
@@ -304,7 +335,7 @@ class RunningEngine {
       resolve(exit);
       this.onEnd(exit);
     });
-    this.send({ type: 'hello', protocol: protocolVersion });
+    this.send({ type: 'hello', protocol: protocolVersion, memory });
   }
 
   get pid(): number | undefined {

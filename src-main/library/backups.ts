@@ -32,6 +32,15 @@ export interface Backup {
   readonly bytes: number;
 }
 
+export interface BackupOptions {
+  /** A backup that stays, however old. */
+  readonly keep?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pages copied before others get their turn. */
+const pagesAtOnce = 100;
+
 /** A library's backups, newest first. */
 export function listBackups(folder: string): Backup[] {
   const backups = join(folder, folderName);
@@ -58,21 +67,28 @@ export function removeUnfinishedBackups(folder: string): void {
 /**
  * Copies an open database into `backups/`, whole or not at all, page by page so that others may go on; removes the
  * oldest backups.
- * @param keep one that stays, however old
  * @returns the backup's name
+ * @throws PusaError DISK_FULL, WRITE_FAILED, CANCELLED
  */
 export async function backupDatabase(
   sqlite: Database.Database,
   folder: string,
   version: unknown,
-  keep?: string,
+  { keep, signal }: BackupOptions = {},
 ): Promise<string> {
   const backups = join(folder, folderName);
   const name = `library-v${String(version)}-${timestamp()}.sqlite`;
   const path = join(backups, name);
   try {
     mkdirSync(backups, { recursive: true });
-    await sqlite.backup(`${path}.tmp`);
+    await sqlite.backup(`${path}.tmp`, {
+      progress: () => {
+        if (signal?.aborted === true) {
+          throw new PusaError('CANCELLED', 'The backup was stopped.', 'It is made the next time.');
+        }
+        return pagesAtOnce;
+      },
+    });
     flush(`${path}.tmp`, 'r+');
     renameSync(`${path}.tmp`, path);
     flushFolder(backups);

@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { z } from 'zod';
 import { PusaError, toPusaError } from '../core/errors.ts';
-import { backupDatabase, databaseName, listBackups, removeUnfinishedBackups } from './backups.ts';
+import {
+  backupDatabase,
+  databaseName,
+  listBackups,
+  removeUnfinishedBackups,
+  type BackupOptions,
+} from './backups.ts';
 import { lockLibrary } from './instance-lock.ts';
 import { checkIntegrity, type IntegrityCheck, type IntegrityReport } from './integrity.ts';
 import { damaged, libraryError } from './library-errors.ts';
@@ -26,10 +32,11 @@ export interface LibraryDatabase {
   check(): Promise<IntegrityReport>;
   /**
    * Copies the library, in use or not, into `backups/`.
-   * @param keep a backup that is not removed for it, however old
+   * @param options.keep a backup that is not removed for it, however old
+   * @param options.signal ends it, without a backup
    * @returns the new backup's name
    */
-  backup(keep?: string): Promise<string>;
+  backup(options?: BackupOptions): Promise<string>;
   /** Flushes and closes; calling it again does nothing. */
   close(): Promise<void>;
 }
@@ -106,9 +113,9 @@ class OpenDatabase implements LibraryDatabase {
     }
   }
 
-  backup(keep?: string): Promise<string> {
+  backup(options?: BackupOptions): Promise<string> {
     const version = this.sqlite.pragma('user_version', { simple: true });
-    return backupDatabase(this.sqlite, this.folder, version, keep);
+    return backupDatabase(this.sqlite, this.folder, version, options);
   }
 
   close(): Promise<void> {

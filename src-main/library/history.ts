@@ -189,6 +189,28 @@ export class History {
     );
   }
 
+  /** Those of some hashes that {@link mediaHashes} would hold. */
+  namedAmong(hashes: readonly string[]): Set<string> {
+    const ask = (sql: string, of: readonly string[]): string[] =>
+      this.sqlite.prepare<[string], string>(sql).pluck().all(JSON.stringify(of));
+    const named = new Set(
+      ask(
+        `SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM assets WHERE hash = value)
+           OR EXISTS (SELECT 1 FROM takes WHERE file_hash = value)`,
+        hashes,
+      ),
+    );
+    const others = hashes.filter((hash) => !named.has(hash));
+    // The whole history has to be read for it, so it is asked last, and only where it must be.
+    if (others.length === 0) return named;
+    const inHistory = ask(
+      `SELECT DISTINCT held.value FROM history, json_each(history.hashes) AS held
+       WHERE held.value IN (SELECT value FROM json_each(?))`,
+      others,
+    );
+    return new Set([...named, ...inHistory]);
+  }
+
   unusedAssetIds(): string[] {
     return this.sqlite
       .prepare<[], string>(`SELECT id FROM assets WHERE ${unusedAsset} ORDER BY id`)

@@ -134,6 +134,16 @@ export class Lists {
     return json === undefined ? null : readRecord('assets', json);
   }
 
+  /** What is said of the assets whose hashes begin with some digits. */
+  assetStates(prefix: string): { id: string; hash: string; state: AssetRecord['state'] }[] {
+    // "g" follows the last digit.
+    return this.sqlite
+      .prepare<[string, string], { id: string; hash: string; state: AssetRecord['state'] }>(
+        'SELECT id, hash, state FROM assets WHERE hash >= ? AND hash < ?',
+      )
+      .all(prefix, `${prefix}g`);
+  }
+
   /** Ids of the projects that show an asset of these bytes, those in the trash too. */
   projectsWithMedia(hash: string): string[] {
     return this.sqlite

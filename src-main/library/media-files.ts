@@ -55,17 +55,30 @@ export async function findEntry(folder: string, hash: string): Promise<Entry | n
 }
 
 /** Names of a store's media, and of links that stand where media would. What else lies there is not ours. */
-export async function listEntries(folder: string): Promise<{ hashes: string[]; links: string[] }> {
-  const hashes: string[] = [];
-  const links: string[] = [];
-  for (const fan of await readdir(folder, { withFileTypes: true })) {
-    if (!fan.isDirectory() || !fanPattern.test(fan.name)) continue;
-    for (const entry of await readdir(join(folder, fan.name), { withFileTypes: true })) {
-      if (!isHash(entry.name) || !entry.name.startsWith(fan.name)) continue;
-      (entry.isFile() || entry.isDirectory() ? hashes : links).push(entry.name);
+export interface Entries {
+  readonly hashes: string[];
+  readonly links: string[];
+}
+
+/** What lies in a store, or in one of its folders: `prefix` is then its name, the first two digits of its hashes. */
+export async function listEntries(folder: string, prefix?: string): Promise<Entries> {
+  const entries: Entries = { hashes: [], links: [] };
+  for (const fan of await listFans(folder)) {
+    if (prefix !== undefined && fan !== prefix) continue;
+    for (const entry of await readdir(join(folder, fan), { withFileTypes: true })) {
+      if (!isHash(entry.name) || !entry.name.startsWith(fan)) continue;
+      (entry.isFile() || entry.isDirectory() ? entries.hashes : entries.links).push(entry.name);
     }
   }
-  return { hashes, links };
+  return entries;
+}
+
+/** Names of the folders of a store, each with the media of one beginning. */
+export async function listFans(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isDirectory() && fanPattern.test(entry.name))
+    .map(({ name }) => name);
 }
 
 /** Removes a medium, or whatever stands in its place; a link is removed, not what it points to. */

@@ -8,6 +8,7 @@ import {
   incomingName,
   isHash,
   listEntries,
+  listFans,
   orAborted,
   readPieces,
   readRange,
@@ -22,8 +23,6 @@ import {
   removeUnfinishedMarkers,
   requireEmpty,
   writeMarker,
-  type Marker,
-  type ReadyMarker,
 } from './media-marker.ts';
 import {
   commitMove,
@@ -44,46 +43,8 @@ import {
   tooLittleSpace,
   writeParts,
 } from './media-receive.ts';
-
-export interface OpenOptions {
-  /**
-   * `MediaStore.id` of the store that must be there. Without it a store is made where none is: leave it out only the
-   * first time, else a disk that is not connected, or another library's folder, would pass for this library's media.
-   */
-  readonly id?: string;
-  /** Keeps the folder for the next start; called when a move has made another folder the store. */
-  readonly remember?: (folder: string) => void | Promise<void>;
-}
-
-export interface ImportOptions {
-  /** Bytes read so far, and in all where that is known. */
-  readonly onBytes?: (done: number, total: number | null) => void;
-  readonly signal?: AbortSignal;
-  /** The hash that the bytes must have, as when an asset is relinked. */
-  readonly expect?: string;
-  /**
-   * Makes the record that the medium belongs to. Until it is done the medium cannot be removed; if it fails, a
-   * medium that no other import has recorded goes again, so that no file stays without a record.
-   */
-  readonly record?: (imported: Imported) => void | Promise<void>;
-}
-
-/** A medium in the store; `isNew` is false if its bytes were there already. */
-export interface Imported {
-  readonly hash: string;
-  readonly bytes: number;
-  readonly isNew: boolean;
-}
-
-export interface Swept {
-  /** Hashes of media that no record names; they are removed. */
-  readonly removed: readonly string[];
-  readonly freedBytes: number;
-  /** Known hashes whose media are not there. */
-  readonly missing: readonly string[];
-  /** Number of interrupted writes that were removed. */
-  readonly unfinished: number;
-}
+import { missingFolder, settle } from './media-settle.ts';
+import type { Imported, ImportOptions, OpenOptions, Swept } from './media-types.ts';
 
 interface Hold {
   holders: number;
@@ -101,65 +62,24 @@ export async function openMediaStore(folder: string, given: OpenOptions = {}): P
   try {
     if (!isAbsolute(folder)) throw new TypeError('A media folder is given as an absolute path.');
     if (given.id === undefined) await mkdir(folder, { recursive: true });
-    const real = await realpath(folder).catch(() => folder);
-    const { at, marker } = await settle(real, await readMarker(real), { ...given, hops: 8 });
-    await makeIncoming(at);
-    await removeUnfinishedMarkers(at);
+    const { at, marker } = await locate(folder, given);
     return new MediaStore(at, marker.id, marker.to ?? null, given.remember);
   } catch (thrown) {
-    throw thrown instanceof TypeError ? thrown : storeError(folder, thrown);
+    if (thrown instanceof TypeError) throw thrown;
+    const error = storeError(folder, thrown);
+    const { id, mayBeAbsent, remember } = given;
+    if (mayBeAbsent !== true || id === undefined || error.code !== 'MEDIA_FOLDER_MISSING') throw error;
+    return new MediaStore(folder, id, null, remember, error);
   }
 }
 
-/** Follows and finishes moves, until the folder in use is found. */
-async function settle(
-  folder: string,
-  marker: Marker | null,
-  options: OpenOptions & { readonly hops: number },
-): Promise<{ at: string; marker: ReadyMarker }> {
-  const { id, remember, hops } = options;
-  if (marker === null) {
-    if (id !== undefined) throw missingFolder(folder);
-    await requireEmpty(folder);
-    const made = readyMarker(randomUUID());
-    await writeMarker(folder, made);
-    return { at: folder, marker: made };
-  }
-  if (id !== undefined && marker.id !== id) {
-    throw new PusaError(
-      'MEDIA_FOLDER_INVALID',
-      `“${folder}” holds the media of another library.`,
-      'Connect the disk with this library’s media folder, or choose that folder.',
-    );
-  }
-  if (marker.state === 'moved') {
-    const next = hops > 0 ? await readMarker(marker.to) : null;
-    if (next?.id !== marker.id) throw missingFolder(marker.to);
-    const settled = await settle(marker.to, next, { ...options, hops: hops - 1 });
-    await remember?.(settled.at);
-    return settled;
-  }
-  if (marker.state === 'ready' && marker.from === undefined) return { at: folder, marker };
-  if (marker.state === 'receiving') {
-    const old = await readMarker(marker.from);
-    if (old?.state !== 'moved' || old.id !== marker.id || old.to !== folder) {
-      throw new PusaError(
-        'MEDIA_FOLDER_INVALID',
-        `“${folder}” holds an unfinished copy; the media are still at “${marker.from}”.`,
-        'Open that folder and move the media again.',
-      );
-    }
-  }
-  if (marker.from !== undefined) await finishMove(marker.from, marker.id, folder, remember);
-  return { at: folder, marker: readyMarker(marker.id) };
-}
-
-function missingFolder(folder: string): PusaError {
-  return new PusaError(
-    'MEDIA_FOLDER_MISSING',
-    `The library’s media are not at “${folder}”.`,
-    'Connect the disk they are on, or choose the folder they were moved to.',
-  );
+/** Finds the folder in use and makes it ready. */
+async function locate(folder: string, given: OpenOptions): ReturnType<typeof settle> {
+  const real = await realpath(folder).catch(() => folder);
+  const settled = await settle(real, await readMarker(real), { ...given, hops: 8 });
+  await makeIncoming(settled.at);
+  await removeUnfinishedMarkers(settled.at);
+  return settled;
 }
 
 /** Content-addressed media: a medium is known by the SHA-256 of its bytes and by nothing else. */
@@ -177,9 +97,19 @@ export class MediaStore {
   /** Closed to imports while a move switches folders. */
   #gate: Promise<void> | null = null;
   #isMoving = false;
+  #absence: PusaError | null;
+  /** Told when the folder is another one, gone, or back. */
+  onFolder: () => void = () => undefined;
 
   /** Use {@link openMediaStore}. */
-  constructor(folder: string, id: string, interruptedMove: string | null, remember: OpenOptions['remember']) {
+  constructor(
+    folder: string,
+    id: string,
+    interruptedMove: string | null,
+    remember: OpenOptions['remember'],
+    absence: PusaError | null = null,
+  ) {
+    this.#absence = absence;
     this.#folder = folder;
     this.id = id;
     this.#interruptedMove = interruptedMove;
@@ -189,6 +119,52 @@ export class MediaStore {
   /** Real path of the folder in use. */
   get folder(): string {
     return this.#folder;
+  }
+
+  /** Why there are no media, as while their disk is not connected: everything but finding them is refused with it. */
+  get absence(): PusaError | null {
+    return this.#absence;
+  }
+
+  /** Looks whether the folder is gone, or back. */
+  async look(): Promise<void> {
+    const isThere = (await readMarker(this.#folder).catch(() => null))?.id === this.id;
+    if (isThere === (this.#absence === null)) return;
+    if (isThere) return this.find(this.#folder);
+    this.#absence = missingFolder(this.#folder);
+    this.onFolder();
+  }
+
+  /**
+   * Goes on with the media in the folder where they are now; only while they are absent.
+   * @param isNew an empty folder becomes the store, and the media have to be brought in again
+   * @throws PusaError MEDIA_FOLDER_MISSING (not there either), MEDIA_FOLDER_INVALID (another library's, not empty; or
+   *   nothing is absent), WRITE_FAILED, DISK_FULL
+   */
+  async find(folder: string, isNew = false): Promise<void> {
+    if (this.#absence === null) {
+      throw new PusaError(
+        'MEDIA_FOLDER_INVALID',
+        `The library’s media are where they belong, at “${this.#folder}”.`,
+        'To have them elsewhere, move them.',
+      );
+    }
+    await this.#moving(async () => {
+      try {
+        if (isNew) {
+          await requireEmpty(folder);
+          await writeMarker(folder, readyMarker(this.id));
+        }
+        const { at, marker } = await locate(folder, { id: this.id });
+        await this.#remember?.(at);
+        this.#folder = at;
+        this.#interruptedMove = marker.to ?? null;
+        this.#absence = null;
+      } catch (thrown) {
+        throw storeError(folder, thrown);
+      }
+    });
+    this.onFolder();
   }
 
   /** Where an interrupted move was going: {@link moveTo} resumes it, {@link abandonMove} takes it back. */
@@ -223,7 +199,7 @@ export class MediaStore {
 
   /** Whether a medium is there. Anything but a hash is not. */
   async has(hash: string): Promise<boolean> {
-    return isHash(hash) && (await findEntry(this.#folder, hash)) !== null;
+    return isHash(hash) && (await findEntry(this.#there(), hash)) !== null;
   }
 
   /** Bytes of each picture of a sequence, in order; null for any other medium. @throws PusaError FILE_NOT_FOUND */
@@ -267,12 +243,13 @@ export class MediaStore {
    */
   async remove(hash: string): Promise<number> {
     if (!isHash(hash)) return 0;
+    this.#there();
     return this.#alone(() => this.#remove(hash));
   }
 
-  /** Hashes of all media, in no order. */
-  async list(): Promise<string[]> {
-    return (await listEntries(this.#folder)).hashes;
+  /** Hashes of all media, or of those whose hashes begin with two digits, in no order. */
+  async list(prefix?: string): Promise<string[]> {
+    return (await listEntries(this.#there(), prefix)).hashes;
   }
 
   /** Bytes of all media together. */
@@ -287,37 +264,40 @@ export class MediaStore {
   }
 
   /**
-   * Brings store and records together at the start: media that no record names are removed, and what interrupted
-   * writes left; records without a medium are named. Foreign files in the folder are not touched.
-   * @param known hashes of all records. Be sure that they are all: the rest is deleted.
+   * Removes media that no record names, and what interrupted writes left. Foreign files in the folder are not touched.
+   * Others may go on meanwhile: it takes one folder after the other.
+   * @param named which of some hashes records name, at that moment. Be sure that they are all: the rest is deleted.
+   * @throws PusaError CANCELLED
    */
-  async sweep(known: ReadonlySet<string>): Promise<Swept> {
-    return this.#alone(async () => {
-      let unfinished = 0;
-      const incoming = join(this.#folder, incomingName);
-      for (const name of await readdir(incoming)) {
-        if (this.#unfinished.has(join(incoming, name))) continue;
-        await rm(join(incoming, name), { recursive: true, force: true });
-        unfinished++;
-      }
-      const { hashes, links } = await listEntries(this.#folder);
-      for (const hash of links) await removeEntry(this.#folder, hash);
-      const removed: string[] = [];
-      let freedBytes = 0;
-      for (const hash of hashes) {
-        if (known.has(hash) || this.#holds.has(hash)) continue;
-        freedBytes += await this.#remove(hash);
-        removed.push(hash);
-      }
-      const present = new Set(hashes);
-      const missing = [...known].filter((hash) => !present.has(hash));
-      return { removed, freedBytes, missing, unfinished };
-    });
+  async sweep(
+    named: (hashes: readonly string[]) => ReadonlySet<string>,
+    signal?: AbortSignal,
+  ): Promise<Swept> {
+    this.#there();
+    const unfinished = await this.#alone(() => this.#removeUnfinished());
+    const removed: string[] = [];
+    let freedBytes = 0;
+    for (const fan of await listFans(this.#folder)) {
+      throwIfAborted(signal);
+      await this.#alone(async () => {
+        const { hashes, links } = await listEntries(this.#folder, fan);
+        for (const hash of links) await removeEntry(this.#folder, hash);
+        // What an import has in hand gets its record yet.
+        const free = hashes.filter((hash) => !this.#holds.has(hash));
+        const kept = named(free);
+        for (const hash of free) {
+          if (kept.has(hash)) continue;
+          freedBytes += await this.#remove(hash);
+          removed.push(hash);
+        }
+      });
+    }
+    return { removed, freedBytes, unfinished };
   }
 
   /** Reads a medium through. `damaged`: its bytes are not those it was stored with. */
   async verify(hash: string, signal?: AbortSignal): Promise<'sound' | 'damaged' | 'missing'> {
-    const entry = isHash(hash) ? await findEntry(this.#folder, hash) : null;
+    const entry = isHash(hash) ? await findEntry(this.#there(), hash) : null;
     if (entry === null) return 'missing';
     const digest = createHash('sha256');
     for (const { path } of entry.parts) {
@@ -335,7 +315,7 @@ export class MediaStore {
    */
   async moveTo(target: string, watch: CopyWatch = {}): Promise<{ damaged: readonly string[] }> {
     return this.#moving(async () => {
-      const from = this.#folder;
+      const from = this.#there();
       if (
         this.#interruptedMove !== null &&
         this.#interruptedMove !== (await realpath(target).catch(() => null))
@@ -368,6 +348,7 @@ export class MediaStore {
         openGate();
       }
       this.#interruptedMove = null;
+      this.onFolder();
       await finishMove(from, this.id, to, this.#remember);
       return { damaged: [...damaged] };
     });
@@ -376,14 +357,14 @@ export class MediaStore {
   /** Takes an interrupted move back: removes the unfinished copy. Does nothing if there is none. */
   async abandonMove(): Promise<void> {
     await this.#moving(async () => {
-      if (this.#interruptedMove === null) return;
+      if (this.#interruptedMove === null || this.#absence !== null) return;
       await withdrawMove(this.#folder, this.id, this.#interruptedMove);
       this.#interruptedMove = null;
     });
   }
 
   async #import(source: string | AsyncIterable<Uint8Array>, options: ImportOptions): Promise<Imported> {
-    const temporary = join(this.#folder, incomingName, randomUUID());
+    const temporary = join(this.#there(), incomingName, randomUUID());
     this.#unfinished.add(temporary);
     try {
       const { signal } = options;
@@ -405,7 +386,11 @@ export class MediaStore {
       return await this.#record(temporary, written, options.record);
     } catch (thrown) {
       await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-      throw thrown instanceof PusaError ? thrown : storeError(this.#folder, thrown);
+      if (thrown instanceof PusaError) throw thrown;
+      // Its disk may have gone meanwhile.
+      await this.look();
+      this.#there();
+      throw storeError(this.#folder, thrown);
     } finally {
       this.#unfinished.delete(temporary);
     }
@@ -451,6 +436,14 @@ export class MediaStore {
     }
   }
 
+  /** @returns how many there were */
+  async #removeUnfinished(): Promise<number> {
+    const incoming = join(this.#folder, incomingName);
+    const left = (await readdir(incoming)).filter((name) => !this.#unfinished.has(join(incoming, name)));
+    for (const name of left) await rm(join(incoming, name), { recursive: true, force: true });
+    return left.length;
+  }
+
   async #remove(hash: string): Promise<number> {
     if (this.#holds.has(hash)) return 0;
     const bytes = (await findEntry(this.#folder, hash))?.bytes ?? 0;
@@ -458,8 +451,14 @@ export class MediaStore {
     return bytes;
   }
 
+  /** The folder. @throws PusaError MEDIA_FOLDER_MISSING */
+  #there(): string {
+    if (this.#absence !== null) throw this.#absence;
+    return this.#folder;
+  }
+
   async #entry(hash: string): Promise<Entry> {
-    const entry = isHash(hash) ? await findEntry(this.#folder, hash) : null;
+    const entry = isHash(hash) ? await findEntry(this.#there(), hash) : null;
     if (entry !== null) return entry;
     throw new PusaError(
       'FILE_NOT_FOUND',

@@ -1,11 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { open, realpath, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { describeFlaw, parseBounded } from '../core/contract/parse.ts';
 import type { Project } from '../core/contract/project.ts';
 import { validateProject } from '../core/contract/validate-project.ts';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { temporaryIn, type NoteTemporary } from '../media/temporary.ts';
 import { flushFolder } from './media-files.ts';
 import {
   applicationId,
@@ -48,13 +49,18 @@ export interface PusaFileContents {
  * @throws PusaError PROJECT_INVALID, FILE_TOO_LARGE, MEDIA_UNREADABLE (bytes that are not what their hash says),
  * DISK_FULL, WRITE_FAILED
  */
-export async function writePusaFile(path: string, contents: PusaFileContents): Promise<void> {
+export async function writePusaFile(
+  path: string,
+  contents: PusaFileContents,
+  { onTemporary }: { readonly onTemporary?: NoteTemporary } = {},
+): Promise<void> {
   const records = encodeRecords(contents);
   // A link stays a link: what it points to is replaced.
   const target = await realpath(path).catch(() => resolve(path));
   const folder = dirname(target);
-  const temporary = join(folder, `.pusa-${randomUUID()}.tmp`);
+  const temporary = temporaryIn(folder);
   try {
+    await onTemporary?.(temporary);
     await (await open(temporary, 'wx')).close();
     await fill(temporary, contents, records);
     await flushFile(temporary);
@@ -113,8 +119,9 @@ function encode(subject: string, value: unknown, maxBytes: number): string {
 async function fill(temporary: string, contents: PusaFileContents, records: EncodedRecords): Promise<void> {
   const database = new Database(temporary);
   try {
-    // Nobody else sees this file until it is renamed, and it is flushed once, at the end.
-    for (const setting of ['journal_mode = OFF', 'synchronous = OFF', 'locking_mode = EXCLUSIVE']) {
+    // Nobody else sees this file until it is renamed, and it is flushed once, at the end. Nothing is written beside it:
+    // a journal would stay there if the process ended. (OFF is refused: SQLite is built to be defensive.)
+    for (const setting of ['journal_mode = MEMORY', 'synchronous = OFF', 'locking_mode = EXCLUSIVE']) {
       database.pragma(setting);
     }
     database.pragma(`page_size = ${pageBytes}`);

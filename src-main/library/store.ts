@@ -93,6 +93,11 @@ export class Store {
     return this.read(() => this.parts.history.mediaHashes());
   }
 
+  /** Those of some hashes that {@link mediaHashes} would hold; quick for a few of them in a large library. */
+  namedAmong(hashes: readonly string[]): Set<string> {
+    return this.read(() => this.parts.history.namedAmong(hashes));
+  }
+
   /** Ids of the assets that no project and no take uses, nor would after undoing or redoing. */
   unusedAssetIds(): string[] {
     return this.read(() => this.parts.history.unusedAssetIds());
@@ -149,9 +154,9 @@ export class Store {
     };
   }
 
-  /** Copies the library into its `backups` folder. @returns the backup's name */
-  backup(): Promise<string> {
-    return this.parts.database.backup();
+  /** Copies the library into its `backups` folder; see {@link LibraryDatabase.backup}. */
+  backup(signal?: AbortSignal): Promise<string> {
+    return this.parts.database.backup({ signal });
   }
 
   /**

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PusaError, toPusaError } from '../core/errors.ts';
@@ -8,6 +7,7 @@ import { writePictures } from './encode-png.ts';
 import { writeMp4Here } from './encode-wasm.ts';
 import { writeSound, type Sound } from './sound.ts';
 import { pictureName, planOutput, type OutputPlan } from './output.ts';
+import { temporaryIn, type NoteTemporary } from './temporary.ts';
 import { limits, type Size } from './types.ts';
 
 /** A take to write. */
@@ -25,10 +25,11 @@ export interface TakeOutput extends Size {
   /** Sound of an mp4 or webm; pictures and gifs have none. */
   readonly sound?: Sound;
   readonly signal?: AbortSignal;
+  readonly onTemporary?: NoteTemporary;
 }
 
 /**
- * Writes a take as mp4 (H.264), webm (VP9), gif or a sequence of PNG. It is written under a temporary name beside
+ * Writes a take as mp4 (H.264), webm (VP9), gif or a sequence of PNG. It is written in a temporary folder beside
  * its place and renamed when it is whole: a failure leaves nothing behind and a former file untouched.
  * @returns the path to find it by: the file's, or a sequence's folder or pattern
  * @throws PusaError as {@link planOutput}; DISK_FULL, WRITE_FAILED, CANCELLED; whatever `frames` throws
@@ -46,19 +47,21 @@ export async function encodeTake(output: TakeOutput): Promise<string> {
   const place = plan.format === 'png' ? plan.folder : resolve(plan.path);
   // Pictures for a folder that is there already are gathered inside it, so that renaming stays on one disk.
   const beside = plan.format === 'png' && !plan.isNew ? place : dirname(place);
-  const temporary = join(beside, `.pusa-${randomUUID()}.part`);
-  const sound = `${temporary}.sound`;
+  const temporary = temporaryIn(beside);
   try {
+    await output.onTemporary?.(temporary);
+    // A folder also where one file is made: an encoder that outlives this process cannot make it again once it is gone.
+    await mkdir(temporary);
     if (plan.format === 'png') {
-      await mkdir(temporary);
       const count = await writePictures(checked, temporary, (n) => pictureName(plan, n));
       await placePictures(plan, temporary, count);
       return plan.path;
     }
-    await write(plan, checked, temporary, sound);
-    await flush(temporary);
+    const film = join(temporary, 'film');
+    await write(plan, checked, film);
+    await flush(film);
     output.signal?.throwIfAborted();
-    await rename(temporary, place);
+    await rename(film, place);
     return plan.path;
   } catch (thrown) {
     if (output.signal?.aborted === true) {
@@ -69,22 +72,21 @@ export async function encodeTake(output: TakeOutput): Promise<string> {
     throw toPusaError(thrown);
   } finally {
     await rm(temporary, { recursive: true, force: true });
-    await rm(sound, { force: true });
   }
 }
 
 async function write(
   plan: Exclude<OutputPlan, { format: 'png' }>,
   output: TakeOutput,
-  temporary: string,
-  soundPath: string,
+  path: string,
 ): Promise<void> {
-  if (plan.format === 'gif') return writeGif(output, temporary);
+  if (plan.format === 'gif') return writeGif(output, path);
   const { sound, signal } = output;
+  const soundPath = `${path}.sound`;
   if (sound !== undefined) await writeSound(sound, plan.format, soundPath, signal);
   const written = sound === undefined ? null : soundPath;
-  if (plan.by === 'wasm') return writeMp4Here(output, temporary, written);
-  return writeMovie(output, plan.format, plan.by, temporary, written);
+  if (plan.by === 'wasm') return writeMp4Here(output, path, written);
+  return writeMovie(output, plan.format, plan.by, path, written);
 }
 
 /** Passes frames on that are what they should be, and stops where a person cancelled. */

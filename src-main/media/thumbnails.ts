@@ -99,12 +99,16 @@ const seekFrom = 4;
 
 /** Makes and keeps thumbnails and filmstrips. At most two media are decoded at once; the rest waits. */
 export class Thumbnails {
+  /** Settles when what is too much or unfinished is removed; nobody needs to wait for it. */
+  readonly tidied: Promise<void>;
   readonly #folder: string;
   readonly #slots = new Slots(2);
   readonly #running = new Map<string, SharedWork<Index>>();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, tidied: Promise<void>) {
     this.#folder = folder;
+    // A cache that could not be tidied is as good.
+    this.tidied = tidied.catch(() => undefined);
   }
 
   /**
@@ -114,10 +118,8 @@ export class Thumbnails {
   static async open(folder: string, mostBytes = 2 * 2 ** 30): Promise<Thumbnails> {
     try {
       await mkdir(folder, { recursive: true });
-      for (const name of await readdir(folder)) {
-        if (name.startsWith(temporaryPrefix)) await rm(join(folder, name), { force: true });
-      }
-      await trim(folder, mostBytes);
+      const names = await readdir(folder);
+      return new Thumbnails(folder, tidy(folder, names, mostBytes));
     } catch (cause) {
       const error = toPusaError(cause);
       if (error.code !== 'INTERNAL') throw error;
@@ -128,7 +130,6 @@ export class Thumbnails {
         { cause },
       );
     }
-    return new Thumbnails(folder);
   }
 
   /**
@@ -231,10 +232,11 @@ export class Thumbnails {
 }
 
 /** Removes the oldest pictures of a folder that holds too many. */
-async function trim(folder: string, mostBytes: number): Promise<void> {
+async function tidy(folder: string, names: readonly string[], mostBytes: number): Promise<void> {
   const files: { path: string; bytes: number; time: number }[] = [];
-  for (const name of await readdir(folder)) {
+  for (const name of names) {
     const path = join(folder, name);
+    if (name.startsWith(temporaryPrefix)) await rm(path, { force: true });
     const info = filePattern.test(name) ? await stat(path).catch(() => null) : null;
     if (info !== null) files.push({ path, bytes: info.size, time: info.mtimeMs });
   }

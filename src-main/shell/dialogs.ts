@@ -9,6 +9,8 @@ const mediaExtensions = [
   ...['mp4', 'mov', 'm4v', 'webm', 'mkv', 'avi', 'mpg', 'mpeg', 'ts', 'm2ts', 'wmv', 'flv', 'ogv'],
 ];
 
+const weightExtensions = ['safetensors', 'gguf', 'pth', 'pt', 'json', 'model'];
+
 /** @returns the paths that the person chose; those of projects are remembered by the system */
 export async function chooseOpen(
   window: BrowserWindow,
@@ -19,12 +21,13 @@ export async function chooseOpen(
   const filters: Readonly<Record<ChooseOpen['kind'], FileFilter[]>> = {
     media: [{ name: texts.media, extensions: mediaExtensions }, all],
     project: [{ name: texts.project, extensions: ['pusa'] }, all],
+    model: [{ name: texts.weights, extensions: weightExtensions }, all],
     folder: [],
   };
   const { canceled, filePaths } = await dialog.showOpenDialog(window, {
     properties: [
       kind === 'folder' ? 'openDirectory' : 'openFile',
-      ...(kind === 'media' ? (['multiSelections'] as const) : []),
+      ...(kind === 'media' || kind === 'model' ? (['multiSelections'] as const) : []),
       ...(kind === 'folder' ? (['createDirectory'] as const) : []),
     ],
     filters: filters[kind],

@@ -5,7 +5,9 @@ import type { MediaStore } from '../library/media-store.ts';
 import type { Store } from '../library/store.ts';
 import type { Thumbnails } from '../media/thumbnails.ts';
 import type { Places } from './places.ts';
+import type { Devices } from './services/devices.ts';
 import type { ProjectEdits } from './services/project-edits.ts';
+import type { UnfinishedFiles } from './unfinished.ts';
 
 /** Folders of a studio, all below its data folder; each exists. */
 export interface StudioFolders {
@@ -31,7 +33,11 @@ export interface StudioContext {
   readonly media: MediaStore;
   /** Small pictures of media; opened in a folder of their own below `folders.cache`. */
   readonly thumbnails: Thumbnails;
+  /** What is being written outside the data folder. */
+  readonly unfinished: UnfinishedFiles;
   readonly supervisor: Supervisor;
+  /** What the engine knows of this machine. */
+  readonly devices: Devices;
   /** As they are now. */
   settings(): Settings;
   /** Tells every connection that listens. */

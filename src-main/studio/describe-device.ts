@@ -1,4 +1,4 @@
-import type { DeviceReport } from '../engine/runtime/device.ts';
+import { ranked, type DeviceReport } from '../core/contract/device.ts';
 
 /** The device report as label and value, for a terminal and for the page. */
 export function describeDevice(report: DeviceReport): [label: string, value: string][] {
@@ -20,13 +20,9 @@ export function describeDevice(report: DeviceReport): [label: string, value: str
         .join('; ') || 'no graphics card found',
     ],
   ];
-  for (const { provider, works, reason, block, forms } of report.providers) {
-    rows.push([
-      `Runs on ${provider}`,
-      works
-        ? `yes${block === null ? '' : `, ${block.gflops.toFixed(0)} GFLOP/s`}${forms === null ? '' : `, ${forms.attention} attention`}${provider === report.chosen ? ' (chosen)' : ''}`
-        : `no: ${reason ?? 'unknown reason'}`,
-    ]);
+  for (const each of rankedProviders(report)) {
+    rows.push([`Runs on ${each.provider}`, describeProvider(each, report.chosen)]);
+    if (typeof each.help === 'string') rows.push(['', each.help]);
   }
   rows.push([
     'Versions',
@@ -35,6 +31,33 @@ export function describeDevice(report: DeviceReport): [label: string, value: str
       .join(', '),
   ]);
   return rows;
+}
+
+type ProviderReport = DeviceReport['providers'][number];
+
+/** By measurement: the quickest first, those that do not work last. */
+export function rankedProviders({ providers }: Pick<DeviceReport, 'providers'>): readonly ProviderReport[] {
+  return ranked(providers.map((each) => ({ ...each, speed: each.works ? (each.speed ?? 0) : null })));
+}
+
+function describeProvider(
+  { provider, works, reason, block, forms, speed }: ProviderReport,
+  chosen: string,
+): string {
+  if (!works) return `no: ${reason ?? 'unknown reason'}`;
+  return [
+    'yes',
+    ...(block === null
+      ? []
+      : [`${block.gflops >= 1 ? block.gflops.toFixed(0) : formatSpeed(block.gflops)} GFLOP/s`]),
+    ...(typeof speed !== 'number' || provider === 'cpu' ? [] : [`${formatSpeed(speed)} times the processor`]),
+    ...(forms === null ? [] : [`${forms.attention} attention`]),
+    ...(provider === chosen ? ['chosen'] : []),
+  ].join(', ');
+}
+
+function formatSpeed(value: number): string {
+  return value >= 10 ? value.toFixed(0) : value.toPrecision(2);
 }
 
 function gigabytes(bytes: number): string {

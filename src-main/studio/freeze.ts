@@ -1,7 +1,9 @@
 import type { Asset, Clip, Project, Range } from '../core/contract/project.ts';
 import { PusaError } from '../core/errors.ts';
 import { planRange } from '../core/plan/range.ts';
+import { checkSize } from '../core/plan/size.ts';
 import type { SourcePass } from '../core/timeline/sources.ts';
+import { sizeMultipleOf, type Manifest } from '../engine/weights/manifest.ts';
 import { createJobFolder, type JobDraft, type SourcePixels } from '../engine/pipeline/job-folder.ts';
 import { openSource, type FrameSource } from '../media/frames.ts';
 import { software } from './software.ts';
@@ -13,16 +15,17 @@ export type FindMedia = (asset: Asset) => Promise<string>;
  * Freezes a range into a self-contained job: afterwards the original media may vanish (DESIGN §5).
  * @param folder made for this job; it must not hold one already
  * @param model the package that will run it
- * @throws PusaError of the plan, of the media, or DISK_FULL
+ * @throws PusaError of the plan, of the media, MODEL_CANNOT for a size it has no latents for, or DISK_FULL
  */
 export async function freezeJob(
   project: Project,
   range: Range,
-  model: { id: string; hash: string },
+  model: Pick<Manifest, 'id' | 'hash' | 'vae'>,
   findMedia: FindMedia,
   folder: string,
   jobId: string,
 ): Promise<void> {
+  checkSize(project.width, project.height, sizeMultipleOf(model));
   const { plan, sources } = planRange(project, range);
   const draft: JobDraft = {
     version: 1,
@@ -36,7 +39,7 @@ export async function freezeJob(
     negativePrompt: range.negativePrompt,
     sampler: range.sampler,
     plan,
-    model,
+    model: { id: model.id, hash: model.hash },
     sources: sources.passes.map(({ firstCell, cells, dropCells, frames }) => ({
       firstCell,
       cells,

@@ -57,9 +57,10 @@ export class StudioLibrary {
 
   /**
    * Opens the library of a data folder, or makes one. After an unclean stop its integrity is checked first; else in
-   * the background. Interrupted moves of the media are finished or taken back.
+   * the background. Interrupted moves of the media are finished or taken back. Media that are not there are no error:
+   * see {@link MediaStore.absence}.
    * @param onProblem told what went wrong without keeping it from being opened
-   * @throws PusaError LIBRARY_BUSY, LIBRARY_TOO_NEW, MEDIA_FOLDER_MISSING, DISK_FULL, WRITE_FAILED
+   * @throws PusaError LIBRARY_BUSY, LIBRARY_TOO_NEW, MEDIA_FOLDER_INVALID, DISK_FULL, WRITE_FAILED
    */
   static async open(folder: string, onProblem: (thrown: unknown) => void): Promise<StudioLibrary> {
     // First, for it holds the lock that keeps other studios away.
@@ -78,7 +79,7 @@ export class StudioLibrary {
       const place = await StateFile.open(path, placeSchema, initial);
       const isFirst = place.value === initial;
       const media = await openMediaStore(place.value.media.folder, {
-        ...(isFirst ? {} : { id: place.value.media.id }),
+        ...(isFirst ? {} : { id: place.value.media.id, mayBeAbsent: true }),
         remember: async (moved) => {
           await place.change((value) => ({ ...value, media: { ...value.media, folder: moved } }));
         },
@@ -128,10 +129,10 @@ export class StudioLibrary {
   }
 
   /** Makes a backup where the last one is not from today. */
-  async backUpDaily(): Promise<void> {
+  async backUpDaily(signal: AbortSignal): Promise<void> {
     const [last] = this.backups();
     if (last === undefined || Date.now() - Date.parse(last.createdAt) > backupEveryMs)
-      await this.store.backup();
+      await this.store.backup(signal);
   }
 
   /** Rebuilds the database from what can be read of it. @throws PusaError LIBRARY_DAMAGED, DISK_FULL, WRITE_FAILED */
@@ -155,7 +156,7 @@ export class StudioLibrary {
       },
       async () => {
         // A damaged library cannot be copied; its files are kept aside as they are.
-        await this.#database?.backup(name).catch((thrown: unknown) => {
+        await this.#database?.backup({ keep: name }).catch((thrown: unknown) => {
           if (toPusaError(thrown).code !== 'LIBRARY_DAMAGED') throw thrown;
         });
       },

@@ -1,6 +1,7 @@
 import { mkdir, readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { idSchema } from '../core/contract/project.ts';
 import { PusaError, toPusaError } from '../core/errors.ts';
 import { openPackage, type ModelPackage } from '../engine/weights/package.ts';
 import type { Places } from './places.ts';
@@ -103,5 +104,8 @@ function openShelf(dataFolder: string): Promise<StateFile<Shelf>> {
 
 async function foldersIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true });
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  // A package that is still being baked is a folder whose name is no id.
+  return entries
+    .filter((entry) => entry.isDirectory() && idSchema.safeParse(entry.name).success)
+    .map((entry) => entry.name);
 }

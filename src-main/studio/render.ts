@@ -13,6 +13,7 @@ export interface RenderHooks {
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
   /** See {@link RenderOptions}. */
+  readonly onNote?: (note: string) => void;
   readonly onRestart?: () => void;
   /** Ends the job with CANCELLED; what is done stays in its folder and can be resumed. */
   readonly signal?: AbortSignal;
@@ -29,6 +30,8 @@ export interface Rendered {
   readonly notes: readonly string[];
   /** Measured on the way, for the next job of the same kind. */
   readonly rates: Rates;
+  /** Most bytes the engine held at once; null where that is not known. */
+  readonly peakBytes: number | null;
 }
 
 /** True when a folder holds a frozen job. */
@@ -84,7 +87,7 @@ export async function renderJob(
     metadata: JSON.stringify(take),
     ...(hooks.signal ? { signal: hooks.signal } : {}),
   });
-  return { take, notes: result.notes, rates: result.rates };
+  return { take, notes: result.notes, rates: result.rates, peakBytes: result.peakBytes ?? null };
 }
 
 /** Removes a job's folder once its take is safe. Only folders that hold a job are removed. */

@@ -9,17 +9,21 @@ import { Thumbnails } from '../media/thumbnails.ts';
 import type { StudioContext, StudioFolders } from './context.ts';
 import { Events } from './events.ts';
 import { StudioLibrary } from './library.ts';
+import { deviceMemory } from './device-memory.ts';
 import { findPlaces, type Places } from './places.ts';
 import { assetsHandlers } from './services/assets.ts';
 import { exportsHandlers } from './services/exports.ts';
 import { filesHandlers } from './services/files.ts';
 import { libraryHandlers } from './services/library.ts';
-import { deviceHandlers, modelsHandlers } from './services/models.ts';
+import { deviceHandlers, Devices } from './services/devices.ts';
+import { ModelWork } from './services/models-work.ts';
+import { modelsHandlers } from './services/models.ts';
 import { ProjectEdits } from './services/project-edits.ts';
 import { projectsHandlers } from './services/projects.ts';
 import { defaultSettings, settingsHandlers, storedSettingsSchema } from './services/settings.ts';
 import { takesHandlers } from './services/takes.ts';
 import { StateFile } from './state-file.ts';
+import { UnfinishedFiles } from './unfinished.ts';
 import { StudioWork } from './work.ts';
 
 export interface StudioOptions {
@@ -44,6 +48,8 @@ export interface Studio {
    * @param options.allowPaths default true; false for those who may not name files of this machine
    */
   connect(transport: Transport, options?: { readonly allowPaths?: boolean }): ChannelServer<Api>;
+  /** Settles when what is tidied up in the background after opening is done: nobody needs to wait for it. */
+  settled(): Promise<void>;
   /** Ends requests, jobs and the engine, then closes the library. Finished steps of jobs are kept. */
   close(): Promise<void>;
 }
@@ -53,8 +59,8 @@ const patienceMs = 10_000;
 
 /**
  * Opens the studio in a data folder, which one process at a time may do.
- * @throws PusaError LIBRARY_BUSY, LIBRARY_TOO_NEW, MEDIA_FOLDER_MISSING, DISK_FULL, WRITE_FAILED. A damaged library is
- *   no error: `library.status` tells, and it can be repaired or restored.
+ * @throws PusaError LIBRARY_BUSY, LIBRARY_TOO_NEW, MEDIA_FOLDER_INVALID, DISK_FULL, WRITE_FAILED. A damaged library and
+ *   media that are not there are no errors: `library.status` tells, and they can be mended and found.
  */
 export async function openStudio(options: StudioOptions): Promise<Studio> {
   const log = (thrown: unknown): void => options.onLog?.(describe(thrown));
@@ -72,6 +78,7 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
     );
     const supervisor = createSupervisor({
       entry: places.engineEntry,
+      memory: deviceMemory(folders.data),
       ...(options.fork === undefined ? {} : { fork: options.fork }),
       ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
     });
@@ -84,7 +91,9 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
       edits: new ProjectEdits(library.store, emit),
       media: library.media,
       thumbnails: await Thumbnails.open(join(folders.cache, 'thumbnails')),
+      unfinished: await UnfinishedFiles.open(join(folders.data, 'unfinished'), log),
       supervisor,
+      devices: new Devices(supervisor),
       settings: () => settings.value,
       emit,
       watched: (event) => events.watched(event),
@@ -92,6 +101,7 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
       log,
     };
     library.store.onChange((change) => events.tellRecords(change));
+    const models = await ModelWork.open(context);
     const work = new StudioWork(context, library, options.samples !== false);
     const handlers: Handlers<Api> = {
       ...projectsHandlers(context),
@@ -103,6 +113,7 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
       ...settingsHandlers(context, settings),
       ...libraryHandlers(context, library, work),
       ...modelsHandlers(context),
+      ...models.handlers(),
       ...deviceHandlers(context),
     };
     if (!library.isDamaged) {
@@ -112,7 +123,8 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
         await library.giveUp(error);
       });
     }
-    return new OpenStudio(handlers, context, { events, library, work });
+    models.begin();
+    return new OpenStudio(handlers, context, { events, library, work, models });
   } catch (thrown) {
     await library.close();
     throw thrown;
@@ -123,6 +135,7 @@ interface Parts {
   readonly events: Events;
   readonly library: StudioLibrary;
   readonly work: StudioWork;
+  readonly models: ModelWork;
 }
 
 class OpenStudio implements Studio {
@@ -153,17 +166,22 @@ class OpenStudio implements Studio {
     return connection;
   }
 
+  async settled(): Promise<void> {
+    await Promise.all([this.#parts.work.settled(), this.context.unfinished.swept]);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    const { events, library, work } = this.#parts;
+    const { events, library, work, models } = this.#parts;
     const connections = [...events.connections];
     for (const connection of connections) connection.close();
     await Promise.race([Promise.all(connections.map(({ closed }) => closed)), patience()]);
-    await work.end();
+    await Promise.all([work.end(), models.close()]);
+    await this.context.unfinished.swept;
     await this.context.supervisor.close();
     await library.close();
     await empty(this.context.folders.temporary).catch((thrown: unknown) => this.context.log(thrown));

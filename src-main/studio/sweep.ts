@@ -6,37 +6,51 @@ import type { StudioContext } from './context.ts';
 
 type Needs = Pick<StudioContext, 'store' | 'media'>;
 
+/** The beginnings of hashes by which media are kept. */
+const prefixes = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'));
+
 /**
  * Brings media and records together after an unclean stop: files that no record names are removed, and assets marked
- * as {@link markMissing} does. Nothing may be imported meanwhile.
+ * as {@link markMissing} does. Others may go on with the library meanwhile.
+ * @throws PusaError CANCELLED, WRITE_FAILED, DISK_FULL, LIBRARY_DAMAGED
  */
-export async function sweepLibrary({ store, media }: Needs): Promise<void> {
-  const { missing } = await media.sweep(store.mediaHashes());
-  await mark(store, new Set(missing));
+export async function sweepLibrary({ store, media }: Needs, signal: AbortSignal): Promise<void> {
+  await media.sweep((hashes) => store.namedAmong(hashes), signal);
+  await markMissing({ store, media }, signal);
 }
 
 /**
  * Marks assets whose files are gone as missing, and those whose files are back as present. Others may go on with the
- * library meanwhile.
+ * library meanwhile: it takes a few hundred assets after the other.
  */
-export async function markMissing({ store, media }: Needs): Promise<void> {
-  // First what is to be there, then what is: a file that comes in between is not looked for.
-  const missing = store.mediaHashes();
-  for (const hash of await media.list()) missing.delete(hash);
-  await mark(store, missing);
+export async function markMissing({ store, media }: Needs, signal: AbortSignal): Promise<void> {
+  for (const prefix of prefixes) {
+    if (signal.aborted) return;
+    // First what is to be there, then what is: a file that comes in between is not looked for.
+    const assets = store.lists.assetStates(prefix);
+    if (assets.length === 0) continue;
+    const there = new Set(await media.list(prefix));
+    const found = assets.map((asset) => ({
+      ...asset,
+      is: there.has(asset.hash) ? ('present' as const) : ('missing' as const),
+    }));
+    await mark(
+      store,
+      found.filter(({ state, is }) => state !== is),
+    );
+  }
 }
 
-async function mark(store: Store, missing: ReadonlySet<string>): Promise<void> {
-  const changed = [
-    ...assetsIn(store, 'missing').filter(({ hash }) => !missing.has(hash)),
-    ...(missing.size === 0 ? [] : assetsIn(store, 'present').filter(({ hash }) => missing.has(hash))),
-  ];
+interface Found extends Pick<AssetRecord, 'id' | 'hash' | 'state'> {
+  readonly is: AssetRecord['state'];
+}
+
+async function mark(store: Store, changed: readonly Found[]): Promise<void> {
   if (changed.length === 0) return;
   await store.transact(null, 'Look for media', (edit) => {
-    for (const { id, hash, state } of changed) {
+    for (const { id, hash, state, is } of changed) {
       const asset = edit.get('assets', id);
-      if (asset?.hash !== hash || asset.state !== state) continue;
-      edit.put('assets', { ...asset, state: missing.has(hash) ? 'missing' : 'present' });
+      if (asset?.hash === hash && asset.state === state) edit.put('assets', { ...asset, state: is });
     }
   });
 }
@@ -73,15 +87,4 @@ export async function adoptMedia({
   await store.transact(null, 'Recover media', (edit) => {
     for (const asset of adopted) edit.put('assets', asset);
   });
-}
-
-function assetsIn(store: Store, state: AssetRecord['state']): AssetRecord[] {
-  const assets: AssetRecord[] = [];
-  let after: string | null = null;
-  do {
-    const page = store.lists.assets({ limit: 500, after, state });
-    assets.push(...page.items);
-    after = page.next;
-  } while (after !== null);
-  return assets;
 }

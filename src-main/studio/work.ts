@@ -20,35 +20,64 @@ export class StudioWork implements Work {
   #queue: JobQueue | null = null;
   #handlers: HandlersOf<'jobs'> | null = null;
   #chores: Promise<unknown> = Promise.resolve();
+  /** Files without records may be left, of an unclean stop or of records that were replaced. */
+  #mustSweep: boolean;
+  /** Ends the chores. */
+  #stop = new AbortController();
 
   constructor(context: StudioContext, library: StudioLibrary, wantsSamples: boolean) {
     this.#context = context;
     this.#library = library;
     this.#wantsSamples = wantsSamples;
+    this.#mustSweep = library.endedUncleanly;
   }
 
   /** @throws PusaError DISK_FULL, WRITE_FAILED, LIBRARY_DAMAGED */
   async begin({ isReplaced }: { readonly isReplaced: boolean }): Promise<void> {
     const log = (thrown: unknown): void => this.#context.log(thrown);
     // What other records than before do not know may still be a person's; so in a library that lost its database.
-    if (isReplaced || namesNoMedia(this.#context)) await adoptMedia(this.#context);
-    const mustSweep = isReplaced || this.#library.endedUncleanly;
-    if (mustSweep) await sweepLibrary(this.#context);
+    const isThere = this.#context.media.absence === null;
+    if (isThere && (isReplaced || namesNoMedia(this.#context))) await adoptMedia(this.#context);
     if (this.#wantsSamples && this.#library.wantsSamples) {
       // Without them the library is as good.
       await importSamples(this.#context).then(() => this.#library.noteSamples(), log);
     }
     this.#queue = await JobQueue.open(this.#context);
     this.#handlers = jobsHandlers(this.#context, this.#queue);
-    // What need not be waited for.
-    const marked = mustSweep ? null : markMissing(this.#context).catch(log);
-    this.#chores = Promise.all([marked, this.#library.backUpDaily().catch(log)]);
+    this.#stop = new AbortController();
+    this.#mustSweep ||= isReplaced;
+    this.#chores = this.#tidy(this.#stop.signal);
+  }
+
+  /** The media are elsewhere, or back: what is missing is looked for again. */
+  lookForMedia(): void {
+    const { signal } = this.#stop;
+    this.#chores = this.#chores.then(() => this.#tidy(signal));
+  }
+
+  /** Settles when everything is done that is done in the background after beginning. */
+  async settled(): Promise<void> {
+    await this.#chores;
+  }
+
+  /** What need not be waited for, and holds nobody up. */
+  async #tidy(signal: AbortSignal): Promise<void> {
+    const log = (thrown: unknown): void => {
+      if (!signal.aborted) this.#context.log(thrown);
+    };
+    if (this.#context.media.absence === null && !signal.aborted) {
+      await (this.#mustSweep ? sweepLibrary : markMissing)(this.#context, signal).then(() => {
+        this.#mustSweep = false;
+      }, log);
+    }
+    if (!signal.aborted) await this.#library.backUpDaily(signal).catch(log);
   }
 
   async end(): Promise<void> {
     const queue = this.#queue;
     this.#queue = null;
     this.#handlers = null;
+    this.#stop.abort();
     await queue?.close();
     await this.#chores;
   }

@@ -4,79 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from '../../src-main/library/database.ts';
 import { Store } from '../../src-main/library/store.ts';
-import { assetRecord, projectRecord, takeRecord } from '../library/support.ts';
-import { sampleProject } from '../support/project.ts';
+import { openStudio } from '../../src-main/studio/studio.ts';
+import { chinese, english, fill, fillMedia } from './library-fill.ts';
 import { printTable } from './support.ts';
 
-const counts = { projects: 10_000, assets: 100_000, takes: 100_000 };
 const repeats = 15;
 const allowedMs = 50;
-const perEdit = 1000;
-
-const english = [
-  'harbour', 'sunset', 'boats', 'lantern', 'mountain', 'river', 'fox', 'dancer', 'storm', 'glass', 'slow', 'camera',
-  'pans', 'over', 'golden', 'light', 'rain', 'street', 'neon', 'crowd', 'forest', 'mist', 'horse', 'snow',
-]; // prettier-ignore
-const chinese = [
-  '日落时分的港口', '雨中的街道', '舞者慢慢转身', '森林里的雾气', '雪山与湖泊', '城市夜景霓虹', '金色的阳光', '一只狐狸跑过草地',
-  '镜头缓缓推进', '灯笼随风摇摆',
-]; // prettier-ignore
-
-/** Words of a prompt, the same each time for the same number. */
-function prompt(seed: number): string {
-  let state = (seed * 2_654_435_761) >>> 0;
-  const next = (below: number): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-  const words = Array.from({ length: 12 }, () => english[next(english.length)]!);
-  return `${words.join(' ')} number${seed}，${chinese[next(chinese.length)]!}，${chinese[next(chinese.length)]!}`;
-}
-
-async function fill(store: Store): Promise<void> {
-  const base = sampleProject();
-  const time = (i: number): string => new Date(1.77e12 + i * 60_000).toISOString();
-  const many = async (
-    count: number,
-    put: (edit: Parameters<Parameters<Store['transact']>[2]>[0], i: number) => void,
-  ): Promise<void> => {
-    for (let from = 0; from < count; from += perEdit) {
-      await store.transact(null, 'fill', (edit) => {
-        for (let i = from; i < Math.min(count, from + perEdit); i++) put(edit, i);
-      });
-    }
-  };
-  await many(counts.projects, (edit, i) =>
-    edit.put(
-      'projects',
-      projectRecord(`project-${i}`, {
-        name: `Project ${i} ${english[i % english.length]!} ${chinese[i % chinese.length]!}`,
-        modifiedAt: time(i),
-        ranges: base.ranges.map((range) => ({ ...range, prompt: prompt(i) })),
-      }),
-    ),
-  );
-  await many(counts.assets, (edit, i) =>
-    edit.put(
-      'assets',
-      assetRecord(`asset-${i}`, {
-        name: `${english[i % english.length]!}_${chinese[i % chinese.length]!}_${i}.mov`,
-        importedAt: time(i),
-      }),
-    ),
-  );
-  await many(counts.takes, (edit, i) =>
-    edit.put(
-      'takes',
-      takeRecord(`take-${i}`, `project-${i % counts.projects}`, {
-        prompt: prompt(i),
-        createdAt: time(i),
-        rating: i % 6,
-        tags: i % 3 === 0 ? ['best', '好看'] : [],
-      }),
-    ),
-  );
-}
 
 /** Median of `repeats` runs after two that are not counted; `i` is different each time. */
 async function median(run: (i: number) => unknown): Promise<number> {
@@ -86,7 +19,7 @@ async function median(run: (i: number) => unknown): Promise<number> {
     await run(i);
     if (i >= 2) times.push(performance.now() - start);
   }
-  return times.sort((a, b) => a - b)[repeats >> 1]!;
+  return middle(times);
 }
 
 /** Opens, reads the first page and closes; the integrity check in the background is not waited for, nor measured. */
@@ -100,8 +33,38 @@ async function openings(folder: string): Promise<number> {
     times.push(performance.now() - start);
     await store.close();
   }
-  return times.sort((a, b) => a - b)[2]!;
+  return middle(times);
 }
+
+/**
+ * Opens the studio on it, media and all, and lists a page; then lets it tidy up. The longest that anybody had to wait
+ * for the studio's thread meanwhile is the second figure.
+ */
+async function studioOpenings(dataFolder: string): Promise<{ open: number; wait: number }> {
+  const opened: number[] = [];
+  const waits: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const start = performance.now();
+    let [last, longest] = [start, 0];
+    const look = (): void => {
+      const now = performance.now();
+      longest = Math.max(longest, now - last);
+      last = now;
+    };
+    const timer = setInterval(look, 1);
+    const studio = await openStudio({ dataFolder, samples: false });
+    studio.context.store.lists.projects({ limit: 100 });
+    opened.push(performance.now() - start);
+    await studio.settled();
+    look();
+    clearInterval(timer);
+    waits.push(longest);
+    await studio.close();
+  }
+  return { open: middle(opened), wait: middle(waits) };
+}
+
+const middle = (times: number[]): number => times.sort((a, b) => a - b)[times.length >> 1]!;
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'pusa-library-'));
@@ -115,6 +78,10 @@ async function main(): Promise<void> {
     process.stdout.write(`filled in ${seconds.toFixed(0)} s, ${(size / 2 ** 20).toFixed(0)} MiB\n`);
 
     const figures: [string, number][] = [['open the library', await openings(folder)]];
+    await fillMedia(join(folder, 'media'));
+    const studio = await studioOpenings(folder);
+    figures.push(['open the studio, list projects', studio.open]);
+    figures.push(['others wait while it tidies up', studio.wait]);
     const database = await openDatabase(folder);
     const problems = await database.integrity;
     if (problems === null || problems.length > 0)

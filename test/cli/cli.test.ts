@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { providerOrder } from '../../src-main/engine/runtime/providers.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { planSchema, takeSchema } from '../../src-main/core/contract/job.ts';
 import { formatSeconds, progressLine } from '../../src-main/cli/terminal.ts';
@@ -25,7 +26,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 function pusa(...args: string[]): { status: number | null; out: string; err: string } {
-  const done = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', cwd: folder });
+  const env = { ...process.env, XDG_DATA_HOME: join(folder, 'data') };
+  const done = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', cwd: folder, env });
   return { status: done.status, out: done.stdout, err: done.stderr };
 }
 
@@ -125,6 +127,12 @@ it.each([
 it('reports on the machine', () => {
   const { status, out } = pusa('doctor');
   expect(status).toBe(0);
+  // The quickest first, and one that is chosen.
+  const devices = out.split('\n').filter((line) => line.startsWith('Runs on'));
+  expect(devices.map((line) => /^Runs on (\w+)/.exec(line)![1]!).sort()).toEqual(
+    [...providerOrder(process.platform)].sort(),
+  );
+  expect(devices[0]).toMatch(/^Runs on \w+ +yes,.*, chosen$/);
   expect(out).toMatch(/Runs on cpu +yes, \d+ GFLOP\/s/);
 });
 

@@ -70,7 +70,8 @@ async function states(): Promise<void> {
 
   await studio.setSteps(2);
   await studio.click(page.getByRole('button', { name: 'Queue 4 takes' }));
-  await studio.generated(2);
+  // The others go on meanwhile.
+  await studio.takes.nth(1).waitFor({ state: 'attached', timeout: 240_000 });
   await studio.click(page.getByRole('button', { name: /^Queue:/ }));
   await take('07-queue', sizes.slice(0, 2));
   await studio.generated(5);

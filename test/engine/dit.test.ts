@@ -166,12 +166,15 @@ describe('the denoiser', () => {
     ).toBeLessThan(1e-4);
   });
 
-  test.each([{ blocksPerSegment: 2 }, { keepLoaded: false }, { blocksPerSegment: 5, keepLoaded: false }])(
-    'gives the same with %o',
-    async (options) => {
-      expect(distance(await velocity({ options }), given.f32('output_base'))).toBeLessThan(1e-4);
-    },
-  );
+  test.each([
+    { blocksPerSegment: 2 },
+    { residentBlocks: 0 },
+    { blocksPerSegment: 5, residentBlocks: 0 },
+    { feedForwardChunks: 3, arena: false },
+    { attentionRows: 5, residentBlocks: 1 },
+  ])('gives the same with %o', async (options) => {
+    expect(distance(await velocity({ options }), given.f32('output_base'))).toBeLessThan(1e-4);
+  });
 
   test('takes any size, one after the other, and is usable again after release', async () => {
     const runtime = createRuntime('cpu', {
@@ -250,7 +253,9 @@ describe('the denoiser', () => {
     };
     // Embedding, text, two blocks, head. The text is embedded once.
     expect(await most({})).toEqual({ most: 5, loads: 5, left: 0 });
-    expect(await most({ keepLoaded: false })).toEqual({ most: 1, loads: 9, left: 0 });
+    expect(await most({ residentBlocks: 0 })).toEqual({ most: 1, loads: 9, left: 0 });
+    // Of two blocks the second is loaded for its turn.
+    expect(await most({ residentBlocks: 1 })).toEqual({ most: 5, loads: 6, left: 0 });
   });
 
   test('refuses what it cannot take in a sentence', async () => {

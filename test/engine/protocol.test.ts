@@ -33,7 +33,7 @@ describe('the protocol', () => {
       return messages[0]!;
     };
     while (messages.length === 0) await new Promise<void>((resolve) => (heard = resolve));
-    expect(messages[0]).toMatchObject({ type: 'hello', protocol: 1 });
+    expect(messages[0]).toMatchObject({ type: 'hello', protocol: 2 });
     const ask = {
       type: 'render',
       id: 7,
@@ -42,6 +42,7 @@ describe('the protocol', () => {
       provider: 'cpu',
       avoid: [],
       rates: {},
+      smallerPlan: false,
     };
     const cases: [message: unknown, id: number | null, field: RegExp][] = [
       [5, null, /message/],
@@ -50,7 +51,8 @@ describe('the protocol', () => {
       [[], null, /message/],
       [{ type: 'dance', id: 3 }, 3, /type/],
       [{ type: 'hello', protocol: 'x' }, null, /protocol/],
-      [{ type: 'hello', protocol: 2 }, null, /versions \(2 and 1\)/],
+      [{ type: 'hello', protocol: 3 }, null, /versions \(3 and 2\)/],
+      [{ type: 'hello', protocol: 2, memory: { file: '' } }, null, /memory\.file/],
       [{ type: 'cancel' }, null, /id/],
       [{ type: 'cancel', id: 0 }, null, /id/],
       [{ ...ask, smallerTiles: false }, 7, /previews/],
@@ -58,7 +60,12 @@ describe('the protocol', () => {
       [{ ...ask, smallerTiles: false, previews: false, provider: 'abacus' }, 7, /provider/],
       [{ ...ask, smallerTiles: false, previews: false, rates: { denoise: NaN } }, 7, /rates\.denoise/],
       [{ ...ask, smallerTiles: false, previews: false, extra: new Uint8Array(9) }, 7, /extra/],
-      [{ type: 'report', id: 8, avoid: Array(99).fill({ provider: 'cpu', reason: '' }) }, 8, /avoid/],
+      [{ type: 'report', id: 8, avoid: [] }, 8, /fresh/],
+      [
+        { type: 'report', id: 8, fresh: false, avoid: Array(99).fill({ provider: 'cpu', reason: '' }) },
+        8,
+        /avoid/,
+      ],
     ];
     for (const [message, id, field] of cases) {
       expect(await answer(message), String(field)).toMatchObject({

@@ -3,7 +3,13 @@ import { expect, test } from 'vitest';
 import { PusaError } from '../../src-main/core/errors.ts';
 import type { DitConfig } from '../../src-main/engine/wan/dit-config.ts';
 import type { Umt5Config } from '../../src-main/engine/wan/umt5-config.ts';
-import { wanLatentMean, wanLatentStd, type VaeConfig } from '../../src-main/engine/wan/vae-config.ts';
+import {
+  wan22LatentMean,
+  wan22LatentStd,
+  wanLatentMean,
+  wanLatentStd,
+  type VaeConfig,
+} from '../../src-main/engine/wan/vae-config.ts';
 import type { Checkpoint } from '../../src-main/engine/weights/checkpoint.ts';
 import {
   ditInventory,
@@ -13,7 +19,9 @@ import {
 } from '../../src-main/engine/weights/inventory.ts';
 import { ditName, renamed, umt5Name } from '../../src-main/engine/weights/key-maps.ts';
 import { modelCard } from '../../src-main/engine/weights/model-metadata.ts';
+import { expertNamed } from '../../src-main/engine/weights/experts.ts';
 import { recognise } from '../../src-main/engine/weights/recognise.ts';
+import { whatItIs } from '../../src-main/engine/weights/recognise-words.ts';
 import { openSafetensors } from '../../src-main/engine/weights/safetensors.ts';
 
 const goldens = join(import.meta.dirname, '../fixtures/goldens');
@@ -38,6 +46,23 @@ const wanVae: VaeConfig = {
   temporalDownsample: [false, true, true],
   mean: wanLatentMean,
   std: wanLatentStd,
+};
+const wan5B: DitConfig = {
+  ...wan14B,
+  dim: 3072,
+  ffnDim: 14_336,
+  heads: 24,
+  layers: 30,
+  inDim: 48,
+  outDim: 48,
+};
+const wan22Vae: VaeConfig = {
+  ...wanVae,
+  dim: 160,
+  zDim: 48,
+  mean: wan22LatentMean,
+  std: wan22LatentStd,
+  wan22: { decoderDim: 256 },
 };
 const umt5Xxl: Umt5Config = {
   vocabulary: 256_384,
@@ -78,11 +103,20 @@ function parameters(inventory: Inventory): number {
 }
 
 test('inventories have the released models’ numbers of tensors and parameters', () => {
-  const counts = [ditInventory(wan1B), ditInventory(wan14B), vaeInventory(wanVae), umt5Inventory(umt5Xxl)];
+  const counts = [
+    ditInventory(wan1B),
+    ditInventory(wan14B),
+    ditInventory(wan5B),
+    vaeInventory(wanVae),
+    vaeInventory(wan22Vae),
+    umt5Inventory(umt5Xxl),
+  ];
   expect(counts.map((inventory) => [inventory.size, parameters(inventory)])).toEqual([
     [825, 1_418_996_800],
     [1095, 14_288_491_584],
+    [825, 4_999_787_712],
     [194, 126_892_531],
+    [196, 704_688_668],
     [242, 5_680_910_336],
   ]);
 });
@@ -92,6 +126,8 @@ test('recognises the released models by names and shapes', () => {
   expect(recognise(listed(ditInventory(wan1B)))).toMatchObject({ family: 'dit', config: wan1B });
   expect(recognise(listed(vaeInventory(wanVae)))).toMatchObject({ family: 'vae', config: wanVae });
   expect(recognise(listed(umt5Inventory(umt5Xxl)))).toMatchObject({ family: 'umt5', config: umt5Xxl });
+  expect(recognise(listed(ditInventory(wan5B)))).toMatchObject({ family: 'dit', config: wan5B });
+  expect(recognise(listed(vaeInventory(wan22Vae)))).toMatchObject({ family: 'vae', config: wan22Vae });
   const starter = { ...wanVae, dim: 16, numResBlocks: 1 };
   expect(recognise(listed(vaeInventory(starter)))).toMatchObject({ family: 'vae', config: starter });
   for (const prefix of ['model.diffusion_model.', 'diffusion_model.']) {
@@ -129,15 +165,6 @@ test('renames Diffusers’ DiT and Hugging Face’s UMT5', () => {
 
 const t2v = ditInventory(wan1B);
 const image = { 'patch_embedding.weight': [1536, 36, 1, 2, 2], 'img_emb.proj.0.bias': [1280] };
-const wan5B = ditInventory({
-  ...wan14B,
-  dim: 3072,
-  ffnDim: 14_336,
-  heads: 24,
-  layers: 30,
-  inDim: 48,
-  outDim: 48,
-});
 const shared = Object.fromEntries(
   Array.from({ length: 23 }, (_, n) => [`blocks.${n + 1}.pos_embedding.embedding.weight`, null]),
 );
@@ -149,7 +176,27 @@ const wrong: [string, Checkpoint, code: string, what: RegExp, remedy: RegExp][] 
     /image-to-video/,
     /text-to-video/,
   ],
-  ['Wan2.2’s 5B', listed(wan5B), 'CHECKPOINT_WRONG_FAMILY', /5B model of Wan2.2/, /wan2.1_t2v_14B/],
+  [
+    'an image-to-video expert of Wan2.2, which has no CLIP',
+    listed(ditInventory(wan14B), { 'patch_embedding.weight': [5120, 36, 1, 2, 2] }),
+    'CHECKPOINT_WRONG_FAMILY',
+    /image-to-video/,
+    /both experts of Wan2.2 T2V A14B/,
+  ],
+  [
+    'the speech-to-video model of Wan2.2',
+    listed(ditInventory(wan14B), { 'audio_injector.injector.0.q.weight': [5120, 5120] }),
+    'CHECKPOINT_WRONG_FAMILY',
+    /speech-to-video variant/,
+    /text-to-video/,
+  ],
+  [
+    'the animation model of Wan2.2',
+    listed(ditInventory(wan14B), { 'face_adapter.fuser_blocks.0.linear1_q.weight': [5120, 5120] }),
+    'CHECKPOINT_WRONG_FAMILY',
+    /character animation variant/,
+    /text-to-video/,
+  ],
   [
     'a control model',
     listed(t2v, { 'patch_embedding.weight': [1536, 32, 1, 2, 2] }),
@@ -203,13 +250,29 @@ const wrong: [string, Checkpoint, code: string, what: RegExp, remedy: RegExp][] 
     /pusa.num_heads/,
   ],
   [
-    'Wan2.2’s VAE',
+    'a VAE of both kinds',
     listed(vaeInventory(wanVae), {
       'encoder.downsamples.0.downsamples.0.residual.0.gamma': [160, 1, 1, 1],
     }),
     'CHECKPOINT_WRONG_FAMILY',
-    /VAE of Wan2.2/,
-    /wan_2.1_vae/,
+    /takes 3 channels instead of 12/,
+    /wan2.2_vae/,
+  ],
+  [
+    'half a VAE of Wan2.2',
+    listed(vaeInventory(wan22Vae), { 'decoder.upsamples.1.upsamples.3.time_conv.weight': null }),
+    'CHECKPOINT_INCOMPLETE',
+    /"decoder.upsamples.1.upsamples.3.time_conv.weight" is missing/,
+    /wan2.2_vae/,
+  ],
+  [
+    'a VAE of Wan2.2 whose stages do not fit each other',
+    listed(vaeInventory(wan22Vae), {
+      'encoder.downsamples.1.downsamples.0.residual.6.weight': [1280, 320, 3, 3, 3],
+    }),
+    'CHECKPOINT_WRONG_FAMILY',
+    /widths that Wan2.2 does not have/,
+    /wan2.2_vae/,
   ],
   [
     'another VAE',
@@ -275,4 +338,27 @@ test('metadata states what tensors cannot, and is checked', () => {
       /impossible pusa.num_heads/,
     );
   }
+});
+
+test('says what a file is, an expert by the name it has', () => {
+  const named = (checkpoint: Checkpoint, path: string): string =>
+    whatItIs(recognise({ ...checkpoint, path, files: [path] }));
+  const dit = listed(ditInventory(wan14B));
+  const experts = [
+    ['/m/wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors', 'high'],
+    ['/m/Wan2.2-T2V-A14B-LowNoise-Q4_K_M.gguf', 'low'],
+    ['/m/low_noise_model/diffusion_pytorch_model.safetensors.index.json', 'low'],
+  ] as const;
+  for (const [path, expert] of experts) {
+    expect(named(dit, path)).toBe(`diffusion model of Wan2.2, ${expert}-noise expert`);
+    expect(expertNamed({ path, metadata: {} })).toBe(expert);
+  }
+  expect(named(dit, '/m/high/wan2.1_t2v_14B.safetensors')).toBe('diffusion model of Wan2.1, text to video');
+  expect(named(listed(ditInventory(wan5B)), '/m/5b.safetensors')).toBe('diffusion model of Wan2.2, TI2V 5B');
+  expect(named(listed(vaeInventory(wan22Vae)), '/m/v.safetensors')).toBe('VAE of Wan2.2');
+  // Kijai's names; in a file's own name the word may stand for both, then nothing is told.
+  expect(expertNamed({ path: '/m/Wan22_PusaV1_lora_HIGH_resized.safetensors', metadata: {} })).toBe('high');
+  expect(expertNamed({ path: '/m/high_and_low.safetensors', metadata: {} })).toBeNull();
+  expect(expertNamed({ path: '/m/flow_highway.safetensors', metadata: {} })).toBeNull();
+  expect(expertNamed({ path: '/m/x.safetensors', metadata: { 'pusa.expert': 'low' } })).toBe('low');
 });

@@ -11,13 +11,9 @@ import { largeBlock, measureBlock, smallBlock } from '../../src-main/engine/runt
 import { createRuntime } from '../../src-main/engine/runtime/ort.ts';
 import { outputShapes } from '../../src-main/engine/runtime/output-shapes.ts';
 import { attentionProbe, blockProbe } from '../../src-main/engine/runtime/probe-graphs.ts';
-import {
-  chooseRuntime,
-  parseProvider,
-  providerOrder,
-  startProvider,
-} from '../../src-main/engine/runtime/providers.ts';
+import { chooseRuntime, parseProvider, providerOrder } from '../../src-main/engine/runtime/providers.ts';
 import { deviceReportSchema } from '../../src-main/engine/runtime/report.ts';
+import { startProvider } from '../../src-main/engine/runtime/trials.ts';
 import { createSupervisor } from '../../src-main/engine/supervisor.ts';
 import { nodeFork } from '../../src-main/engine/transport.ts';
 
@@ -75,6 +71,9 @@ test('what a runtime throws is told by its kind', () => {
   expect(codeOf('std::bad_alloc')).toBe('OUT_OF_MEMORY');
   expect(codeOf('Failed to allocate memory for requested buffer of size 4096')).toBe('OUT_OF_MEMORY');
   expect(codeOf('Array buffer allocation failed')).toBe('OUT_OF_MEMORY');
+  expect(codeOf('pthread_create failed, error code: 12 error msg: Cannot allocate memory')).toBe(
+    'OUT_OF_MEMORY',
+  );
   expect(codeOf('Invalid dimension')).toBe('INTERNAL');
   expect(runtimeFailure(new Error('WebGPU device lost (2)'), 'webgpu', 'block 3')).toBeInstanceOf(DeviceLost);
   expect(() => new Float32Array(2 ** 40)).toThrow(RangeError);
@@ -129,7 +128,7 @@ test('the report of this machine passes its own schema', async () => {
     provider,
     reason: 'Not asked for.',
   }));
-  const report = deviceReportSchema.parse(await reportDevice(avoid));
+  const report = deviceReportSchema.parse(await reportDevice({ avoid }));
   expect(report.chosen).toBe('cpu');
   expect(report.providers.map(({ provider }) => provider)).toEqual(providerOrder(process.platform));
   for (const { provider, works, reason, block } of report.providers) {

@@ -33,13 +33,10 @@ export const kinds: readonly (readonly [name: RegExp, module: string])[] = [
 ];
 
 /** Kinds that run graphs and are also compared on a GPU provider. */
-export const providerKinds: ReadonlySet<string> = new Set(['dit', 'vae', 'e2e']);
+export const providerKinds: ReadonlySet<string> = new Set(['dit', 'vae', 'vae22', 'e2e']);
 
 /** Cases that do not run yet, by name, with the reason. `case/part` names a part of a case that otherwise runs. */
-export const skipped: Readonly<Record<string, string>> = {
-  vae22_tiny: 'belongs to Real weights',
-  e2e_tiny_moe: 'belongs to Real weights',
-};
+export const skipped: Readonly<Record<string, string>> = {};
 
 /** Whether a case or a part of one is in the table above. */
 export function isSkipped(name: string): boolean {

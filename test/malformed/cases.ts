@@ -2,23 +2,32 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Random, type Mutant, type Target } from './mutate.ts';
 import { faults } from './targets/faults.ts';
+import { gguf } from './targets/gguf.ts';
 import { jobs } from './targets/job.ts';
 import { pictures } from './targets/pictures.ts';
 import { projects } from './targets/project.ts';
 import { pusaFiles } from './targets/pusa.ts';
 import { weights } from './targets/safetensors.ts';
 import { tokenizers } from './targets/spiece.ts';
+import { torchZips } from './targets/torch.ts';
 import { videos } from './targets/videos.ts';
 
 /** Which cases to run: the same order gives the same cases. */
 export interface Order {
   readonly seed: number;
   readonly count: number;
-  /** `inputs`: everything that comes from outside; `faults`: what a broken reader does, to try the runner itself. */
-  readonly of: 'inputs' | 'faults';
+  /**
+   * `inputs`: everything that comes from outside, `checkpoints`: weights in all formats; `faults`: what a broken reader
+   * does, to try the runner itself.
+   */
+  readonly of: keyof typeof targetsOf;
 }
 
-const inputs: readonly Target[] = [pusaFiles, projects, pictures, videos, jobs, weights, tokenizers];
+const targetsOf = {
+  inputs: [pusaFiles, projects, pictures, videos, jobs, weights, tokenizers],
+  checkpoints: [weights, gguf, torchZips],
+  faults: [faults],
+} as const satisfies Record<string, readonly Target[]>;
 
 export interface Case {
   readonly target: string;
@@ -34,7 +43,7 @@ export interface Case {
  */
 export async function* casesOf({ seed, count, of }: Order, folder: string): AsyncGenerator<Case> {
   const random = new Random(seed);
-  const targets = of === 'inputs' ? inputs : [faults];
+  const targets: readonly Target[] = targetsOf[of];
   const round = targets.flatMap((target) => Array.from({ length: target.share }, () => target));
   const prepared = new Map<Target, Awaited<ReturnType<Target['prepare']>>>();
   for (const target of targets) {

@@ -3,6 +3,7 @@
  * which case begins before it begins, so that the parent knows which one it died of.
  * Arguments: the order as JSON, an empty folder, the number of the first case to run.
  */
+import { readFileSync } from 'node:fs';
 import { errorCodes, PusaError } from '../../src-main/core/errors.ts';
 import { casesOf, type Order } from './cases.ts';
 import { WronglyAccepted, type Mutant } from './mutate.ts';
@@ -22,9 +23,26 @@ export type Message =
     }
   | { readonly ends: number; readonly outcome: Outcome };
 
+/** What reading one input may take of memory, used or only asked for. */
+const mostBytes = 2 ** 30;
+
 const sentence = /^[\p{Lu}"“\d][^]*[.?!][)”"]?$/u;
 
+/** The most memory that this process had at any time so far, in bytes; on Linux also what was never touched. */
+function peakBytes(): number {
+  if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024;
+  return Number(/VmPeak:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
+}
+
 async function run(mutant: Mutant): Promise<Outcome> {
+  const before = peakBytes();
+  const outcome = await feed(mutant);
+  const taken = peakBytes() - before;
+  if (taken <= mostBytes || outcome.is === 'failed') return outcome;
+  return { is: 'failed', because: `took ${Math.round(taken / 2 ** 20)} MiB of memory` };
+}
+
+async function feed(mutant: Mutant): Promise<Outcome> {
   try {
     const because = await mutant.feed();
     return mutant.mustRefuse

@@ -227,9 +227,13 @@ describe('filmstrips', () => {
     }
     const sizes = readdirSync(folder).map((name) => statSync(join(folder, name)).size);
     const all = sizes.reduce((sum, size) => sum + size, 0);
-    await Thumbnails.open(folder, all);
+    await (
+      await Thumbnails.open(folder, all)
+    ).tidied;
     expect(readdirSync(folder)).toHaveLength(6);
-    await Thumbnails.open(folder, all - 1);
+    await (
+      await Thumbnails.open(folder, all - 1)
+    ).tidied;
     const left = readdirSync(folder).map((name) => join(folder, name));
     expect(left).not.toContain(drawn[0]!.path);
     expect(left).toContain(drawn[2]!.path);
@@ -238,7 +242,9 @@ describe('filmstrips', () => {
 
   it('leave nothing unfinished behind when they are opened again', async () => {
     await writeFile(at('thumbnails', '.tmp-left-over'), 'half');
-    await Thumbnails.open(at('thumbnails'));
+    await (
+      await Thumbnails.open(at('thumbnails'))
+    ).tidied;
     expect(readdirSync(at('thumbnails'))).not.toContain('.tmp-left-over');
     await rm(at('thumbnails'), { recursive: true });
     await writeFile(at('thumbnails'), 'a file where the folder belongs');

@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { AssetRecord } from '../../src-main/core/contract/records.ts';
 import type { EventPayload } from '../../src-main/core/contract/api.ts';
+import { until } from '../core/small-studio.ts';
 import {
   codeOf,
   colourOfIndex,
@@ -372,13 +373,78 @@ describe('the media folder', () => {
     const target = join(root, 'elsewhere');
     const own = before.studio.context.folders.data;
     expect(await codeOf(before.api.assets.moveStore({ path: at() }))).toBe('MEDIA_FOLDER_INVALID');
+    const told: string[] = [];
+    before.client.on('library.changed', ({ mediaFolder }) => told.push(mediaFolder));
     await before.api.assets.moveStore({ path: target });
+    await until(() => told.includes(target));
     await before.close();
     const { api, studio } = await open('moving');
     expect(studio.context.media.folder).toBe(target);
     expect(studio.context.folders.data).toBe(own);
     const { body } = await api.assets.read({ assetId: asset.id });
     expect(sha256(await bytesOf(body))).toBe(asset.hash);
+  });
+});
+
+describe('media that are not there when the studio opens', () => {
+  it('are told of, refused, and found where they are now', async () => {
+    const before = await open('unplugged');
+    const path = await picture(at('unplugged.png'), colourOfIndex(12));
+    const { asset } = await before.api.assets.import({ path });
+    const projectId = await makeProject(before, {}, [{ asset, start: 0, frames: 5 }]);
+    const { folder } = before.studio.context.media;
+    await before.close();
+    const elsewhere = join(root, 'unplugged-elsewhere');
+    await rename(folder, elsewhere);
+
+    // Everything else goes on; nothing is marked as missing, or saved without what cannot be read.
+    const { api, client, studio } = await open('unplugged');
+    await studio.settled();
+    expect(await api.library.status({})).toMatchObject({ mediaMissing: true, mediaFolder: folder });
+    expect((await api.assets.get({ assetId: asset.id })).state).toBe('present');
+    const name = [{ type: 'setName', name: 'Still there' }] as const;
+    await api.projects.edit({ projectId, label: 'Name', commands: [...name] });
+    const file = join(root, 'unplugged.pusa');
+    const refused = [
+      api.assets.import({ path }),
+      api.assets.read({ assetId: asset.id }),
+      api.assets.moveStore({ path: join(root, 'nowhere') }),
+      api.files.saveAs({ projectId, path: file, media: true, takes: 'none' }),
+      api.library.findMedia({ path: root, isNew: false }),
+    ];
+    const codes = await Promise.all(refused.map((work) => codeOf(work)));
+    expect(new Set(codes)).toEqual(new Set(['MEDIA_FOLDER_MISSING']));
+    expect(await codeOf(api.library.findMedia({ path: root, isNew: true }))).toBe('MEDIA_FOLDER_INVALID');
+
+    const told: boolean[] = [];
+    client.on('library.changed', ({ mediaMissing }) => told.push(mediaMissing));
+    const status = await api.library.findMedia({ path: elsewhere, isNew: false });
+    expect(status).toMatchObject({ mediaMissing: false, mediaFolder: elsewhere });
+    await until(() => told.includes(false));
+    const { body } = await api.assets.read({ assetId: asset.id });
+    expect(sha256(await bytesOf(body))).toBe(asset.hash);
+    expect(await codeOf(api.library.findMedia({ path: elsewhere, isNew: false }))).toBe(
+      'MEDIA_FOLDER_INVALID',
+    );
+
+    // Gone while the studio is open: told by the first who asks, and back by itself.
+    await rename(elsewhere, folder);
+    expect(await codeOf(api.assets.import({ path }))).toBe('MEDIA_FOLDER_MISSING');
+    expect((await api.library.status({})).mediaMissing).toBe(true);
+    await rename(folder, elsewhere);
+    expect((await api.library.status({})).mediaMissing).toBe(false);
+    await api.assets.import({ path });
+
+    // Lost for good: a new folder, and what is missing is said.
+    await rename(elsewhere, folder);
+    expect((await api.library.status({})).mediaMissing).toBe(true);
+    const empty = join(root, 'unplugged-new');
+    await mkdir(empty);
+    await api.library.findMedia({ path: empty, isNew: true });
+    await studio.settled();
+    expect((await api.assets.get({ assetId: asset.id })).state).toBe('missing');
+    await api.assets.relink({ assetId: asset.id, path, accept: 'same' });
+    expect((await api.assets.get({ assetId: asset.id })).state).toBe('present');
   });
 });
 

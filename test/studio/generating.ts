@@ -2,30 +2,22 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { api, type EventPayload, type Output } from '../../src-main/core/contract/api.ts';
-import { createClient, type ChannelClient } from '../../src-main/core/contract/channel.ts';
-import type { Api } from '../../src-main/core/contract/api.ts';
+import type { EventPayload, Output } from '../../src-main/core/contract/api.ts';
 import type { Range } from '../../src-main/core/contract/project.ts';
 import type { JobRecord, JobState } from '../../src-main/core/contract/records.ts';
 import { newRange } from '../../src-main/core/presets/defaults.ts';
-import { findPlaces } from '../../src-main/studio/places.ts';
-import { openStudio, type Studio } from '../../src-main/studio/studio.ts';
-import { portLine } from '../core/lines.ts';
 import { root } from '../support/places.ts';
+import { connectStudio, type Connected } from './connect.ts';
 
 /** A picture to begin from. */
 export const picture = join(root, 'resources/samples/media/green-cube.png');
 
-/** A studio on a library of its own, with a window's end of the line to it. */
-export interface Window {
-  readonly studio: Studio;
-  readonly client: ChannelClient<Api>;
-  readonly call: ChannelClient<Api>['api'];
+/** A connected studio, with what it has told so far. */
+export interface Window extends Connected {
   readonly progress: EventPayload<'jobs.progress'>[];
   readonly queue: EventPayload<'jobs.queue'>[];
   readonly notices: EventPayload<'notices.posted'>[];
   readonly edited: EventPayload<'projects.edited'>[];
-  close(): Promise<void>;
 }
 
 export function freshFolder(): Promise<string> {
@@ -38,10 +30,8 @@ export function removeFolder(folder: string): Promise<void> {
 
 /** Opens the studio of a data folder as the window does; it computes on the processor, which every machine has. */
 export async function openWindow(dataFolder: string): Promise<Window> {
-  const studio = await openStudio({ dataFolder, places: findPlaces(), samples: false });
-  const line = await portLine();
-  const server = studio.connect(line.server);
-  const client = createClient(api, line.client);
+  const connected = await connectStudio(dataFolder);
+  const { client } = connected;
   const seen = { progress: [], queue: [], notices: [], edited: [] } as Pick<
     Window,
     'progress' | 'queue' | 'notices' | 'edited'
@@ -51,17 +41,7 @@ export async function openWindow(dataFolder: string): Promise<Window> {
   client.on('notices.posted', (payload) => seen.notices.push(payload));
   client.on('projects.edited', (payload) => seen.edited.push(payload));
   await client.api.settings.set({ provider: 'cpu' });
-  return {
-    studio,
-    client,
-    call: client.api,
-    ...seen,
-    async close() {
-      client.close();
-      await server.closed;
-      await studio.close();
-    },
-  };
+  return { ...connected, ...seen };
 }
 
 /** A range of the starter model's size that takes a second or two. */

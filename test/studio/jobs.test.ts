@@ -65,7 +65,10 @@ function stepsOf(id: string, count: number): Promise<void> {
 describe('a job', () => {
   it('is forecast, generated, kept as a take, and forecast by what was measured', async () => {
     const before = await window.call.jobs.forecast({ projectId, rangeId: 'guided' });
-    expect([before.seconds, before.memoryBytes]).toEqual([null, null]);
+    // Nothing was measured yet; what the model takes up is known from its files.
+    expect([before.seconds, before.basis]).toEqual([null, null]);
+    expect(before.memoryBytes).toBeGreaterThan(100e6);
+    expect(before.memoryBytes).toBeLessThan(4e9);
     const job = await enqueue('guided');
     expect(job.state).toBe('waiting');
     const take = await takeOf(window, job.id);
@@ -80,6 +83,12 @@ describe('a job', () => {
     const record = await window.call.jobs.get({ jobId: job.id });
     expect(record).toMatchObject({ state: 'done', attempt: 1, error: null });
     expect(record.finishedAt! >= record.startedAt!).toBe(true);
+    // Compared afterwards: the forecast of a model this small is within half of what was held.
+    const { forecast, actual } = record.cost!;
+    expect(forecast.seconds).toBeNull();
+    expect(actual!.seconds).toBeGreaterThan(0);
+    expect(actual!.memoryBytes! / forecast.memoryBytes!).toBeGreaterThan(0.5);
+    expect(actual!.memoryBytes! / forecast.memoryBytes!).toBeLessThan(1.5);
 
     const path = await window.studio.context.media.path(take.fileHash);
     expect(await probeMedia(path)).toMatchObject({ kind: 'video', width: 96, height: 96, fps: 8 });
@@ -96,6 +105,7 @@ describe('a job', () => {
     expect(window.queue.at(-1)).toEqual({ running: [], waiting: 0, paused: false });
 
     const after = await window.call.jobs.forecast({ projectId, rangeId: 'guided' });
+    expect(after.basis).toBe('measured');
     expect(after.seconds).toBeGreaterThan(0);
     expect((await window.call.jobs.forecast({ projectId, rangeId: 'long' })).seconds).toBeGreaterThan(
       after.seconds!,
@@ -135,8 +145,42 @@ describe('a job', () => {
 });
 
 describe('the queue', () => {
+  it('can be a draft: half the size and fewer steps, forecast as such, and so again when it is done once more', async () => {
+    await window.call.jobs.setQueuePaused({ paused: true });
+    const whole = await window.call.jobs.forecast({ projectId, rangeId: 'long' });
+    const quick = await window.call.jobs.forecast({ projectId, rangeId: 'long', draft: true });
+    expect(quick.seconds).toBeLessThan(whole.seconds!);
+    expect(quick.memoryBytes).toBeLessThan(whole.memoryBytes!);
+    const { jobs } = await window.call.jobs.enqueue({
+      projectId,
+      rangeId: 'long',
+      place: 'last',
+      draft: true,
+    });
+    const { jobs: batch } = await window.call.jobs.batch({
+      projectId,
+      rangeId: 'long',
+      sweep: { over: 'seed', values: [1, 2] },
+      draft: true,
+    });
+    const copy = await window.call.jobs.duplicate({ jobId: jobs[0]!.id, seed: 3 });
+    const all = [...jobs, ...batch, copy].map(({ id }) => id);
+    const { details } = await window.call.jobs.details({ jobIds: all });
+    const { project } = await window.call.projects.open({ projectId });
+    const { sampler } = project.ranges.find(({ id }) => id === 'long')!;
+    expect(details).toHaveLength(4);
+    for (const job of details) {
+      expect([job.width, job.height]).toEqual([48, 48]);
+      expect(job.sampler.steps).toBeLessThan(sampler.steps);
+      expect(job.frames).toBe(17);
+    }
+    await window.call.jobs.cancel({ jobIds: all });
+    await window.call.jobs.setQueuePaused({ paused: false });
+  });
+
   it('holds batches, keeps its order, and can be changed while it waits', async () => {
     await window.call.jobs.setQueuePaused({ paused: true });
+    const { total: before } = await window.call.jobs.list({ cursor: null, limit: 1, projectId });
     const { jobs } = await window.call.jobs.batch({
       projectId,
       rangeId: 'guided',
@@ -190,11 +234,11 @@ describe('the queue', () => {
         projectId,
       });
       all.push(...one.items.map(({ id }) => id));
-      expect(one.total).toBe(7);
+      expect(one.total).toBe(before + 6);
       cursor = one.next;
     } while (cursor !== null);
     expect(all.slice(0, 6)).toEqual([first.id, d, b, c, e, a]);
-    expect(new Set(all).size).toBe(7);
+    expect(new Set(all).size).toBe(before + 6);
 
     const copy = await window.call.jobs.duplicate({ jobId: b, seed: 99 });
     expect(frozen(copy.id)).toMatchObject({

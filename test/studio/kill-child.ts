@@ -1,15 +1,17 @@
 // A studio at work on everything at once until it is killed. It says what it is about to do and what was acknowledged,
 // one line of JSON each.
 import { writeSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
 import { seeded } from '../engine/kill.ts';
-import { connectStudio, projectId, rangeId, type Line } from './kill.ts';
+import { connectStudio } from './connect.ts';
+import { dataIn, projectId, rangeId, type Line } from './kill.ts';
 
 const [folder = '', seed = '0'] = process.argv.slice(2);
 const random = seeded(Number(seed));
-const { call, client } = await connectStudio(folder);
+const { call, client } = await connectStudio(dataIn(folder));
 const say = (line: Line): void => void writeSync(1, `${JSON.stringify(line)}\n`);
 
 /** Names the project, and takes that back and forth. */
@@ -33,27 +35,38 @@ async function edit(): Promise<void> {
       names.splice(++at, Infinity, name);
     }
     say({ type: 'named', name: names[at]! });
-    await delay(random(8));
+    await delay(random(30));
   }
 }
 
-/** Brings pictures in, and throws some out again. */
-async function importPictures(): Promise<void> {
+/** Brings pictures in, by their bytes or by a path, and throws some out again. */
+async function importPictures(from: string): Promise<void> {
   for (let i = 0; ; i++) {
     const side = 16 + random(48);
     const noise = Buffer.from(Array.from({ length: side * side * 3 }, () => random(256)));
     const png = await sharp(noise, { raw: { width: side, height: side, channels: 3 } })
       .png()
       .toBuffer();
-    const { asset } = await call.assets.upload({ name: `noise ${i}.png` }, { upload: [png] });
+    const { asset } =
+      random(2) === 0
+        ? await call.assets.upload({ name: `noise ${i}.png` }, { upload: [png] })
+        : await importFile(`${seed}-${from}-${i}.png`, png);
     say({ type: 'imported', id: asset.id });
     if (random(3) === 0) {
       say({ type: 'removing', id: asset.id });
       await call.assets.collectUnused({ assetIds: [asset.id] });
       say({ type: 'removed', id: asset.id });
     }
-    await delay(random(30));
+    await delay(random(100));
   }
+}
+
+async function importFile(name: string, png: Buffer) {
+  const path = join(folder, 'in', name);
+  await writeFile(path, png);
+  const imported = await call.assets.import({ path });
+  await rm(path);
+  return imported;
 }
 
 /** Keeps a job or two waiting. */
@@ -75,21 +88,23 @@ async function render(): Promise<void> {
   }
 }
 
-/** Writes films and project files. */
+/** Writes films, takes and project files. */
 async function write(): Promise<void> {
   for (let i = 0; ; i++) {
     const path = join(folder, 'out', `${seed}-${i}`);
+    const [take] = (await call.takes.list({ cursor: null, limit: 1, sort: 'created' })).items;
+    const timeline = { what: 'timeline', projectId, audio: false } as const;
     const written =
       random(2) === 0
-        ? await call.exports.toPath({
-            export: { what: 'timeline', projectId, audio: false },
+        ? await call.files.saveAs({ projectId, path: `${path}.pusa`, media: true, takes: 'all' })
+        : await call.exports.toPath({
+            export: take === undefined || random(2) === 0 ? timeline : { what: 'take', takeId: take.id },
             path: `${path}.mp4`,
-          })
-        : await call.files.saveAs({ projectId, path: `${path}.pusa`, media: true, takes: 'all' });
+          });
     say({ type: 'written', ...written });
-    await delay(random(60));
+    await delay(random(100));
   }
 }
 
 say({ type: 'ready' });
-await Promise.all([edit(), importPictures(), importPictures(), render(), write()]);
+await Promise.all([edit(), importPictures('a'), importPictures('b'), render(), write()]);

@@ -3,18 +3,14 @@ import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import { api, type Api } from '../../src-main/core/contract/api.ts';
-import { createClient, type ChannelClient } from '../../src-main/core/contract/channel.ts';
 import { phases } from '../../src-main/core/contract/job.ts';
 import { newRange } from '../../src-main/core/presets/defaults.ts';
 import type { ForkEngine } from '../../src-main/engine/transport.ts';
 import { readPusaFile } from '../../src-main/library/pusa-file.ts';
 import { probeMedia } from '../../src-main/media/probe.ts';
-import { findPlaces } from '../../src-main/studio/places.ts';
-import { openStudio, type Studio } from '../../src-main/studio/studio.ts';
-import { portLine } from '../core/lines.ts';
 import { seeded } from '../engine/kill.ts';
 import { root } from '../support/places.ts';
+import { connectStudio, type Connected } from './connect.ts';
 
 /** What a child says: what it is about to do, and what was acknowledged. */
 const lineSchema = z.discriminatedUnion('type', [
@@ -32,41 +28,15 @@ export type Line = z.infer<typeof lineSchema>;
 export const projectId = 'killed-project';
 export const rangeId = 'range-1';
 
-export interface Connected {
-  readonly studio: Studio;
-  readonly client: ChannelClient<Api>;
-  readonly call: ChannelClient<Api>['api'];
-  close(): Promise<void>;
-}
-
-/** Opens the studio of `FOLDER/data` with a line to it. */
-export async function connectStudio(folder: string, fork?: ForkEngine): Promise<Connected> {
-  const studio = await openStudio({
-    dataFolder: join(folder, 'data'),
-    places: findPlaces(),
-    samples: false,
-    ...(fork === undefined ? {} : { fork }),
-  });
-  const line = await portLine();
-  studio.connect(line.server);
-  const client = createClient(api, line.client);
-  return {
-    studio,
-    client,
-    call: client.api,
-    close: async () => {
-      client.close();
-      await studio.close();
-    },
-  };
-}
+/** Where a library to be killed in lies. */
+export const dataIn = (folder: string): string => join(folder, 'data');
 
 /** Makes a library to be killed in: a small model, a project with a picture and a range, and a folder for exports. */
 export async function makeLibrary(folder: string): Promise<void> {
-  await mkdir(join(folder, 'out'), { recursive: true });
-  const model = join(folder, 'data', 'models', 'test-pattern');
+  for (const name of ['in', 'out']) await mkdir(join(folder, name), { recursive: true });
+  const model = join(dataIn(folder), 'models', 'test-pattern');
   await cp(join(root, 'test/fixtures/models/test-pattern'), model, { recursive: true });
-  const connected = await connectStudio(folder);
+  const connected = await connectStudio(dataIn(folder));
   const { studio, call } = connected;
   await call.settings.set({ provider: 'cpu', defaultModel: 'test-pattern' });
   const { project } = await call.projects.create({ name: 'begun' });
@@ -105,6 +75,20 @@ export async function makeLibrary(folder: string): Promise<void> {
   await connected.close();
 }
 
+/** Things acknowledged, by kind. */
+export type Counts = Record<'edits' | 'imports' | 'removals' | 'jobs' | 'takes' | 'exports', number>;
+
+const countedAs: Partial<Record<Line['type'], keyof Counts>> = {
+  named: 'edits',
+  imported: 'imports',
+  removed: 'removals',
+  job: 'jobs',
+  take: 'takes',
+  written: 'exports',
+};
+
+const sum = (counts: Counts): number => Object.values(counts).reduce((all, count) => all + count, 0);
+
 /** What must hold after everything that was said so far, over all children of one library. */
 class Expected {
   /** Names that the project may have: the last one acknowledged, and one asked for after that. */
@@ -113,10 +97,11 @@ class Expected {
   private readonly jobs = new Set<string>();
   private readonly takes = new Set<string>();
   private readonly written = new Map<string, number>();
-  acknowledged = 0;
+  readonly acknowledged: Counts = { edits: 0, imports: 0, removals: 0, jobs: 0, takes: 0, exports: 0 };
 
   hear(line: Line): void {
-    if (!['naming', 'removing', 'ready', 'phase'].includes(line.type)) this.acknowledged++;
+    const kind = countedAs[line.type];
+    if (kind !== undefined) this.acknowledged[kind]++;
     switch (line.type) {
       case 'ready':
       case 'phase':
@@ -150,6 +135,7 @@ class Expected {
   /** Everything that is not as it should be, as sentences. */
   async check(folder: string, { studio, call }: Connected): Promise<string[]> {
     const { store, media, folders } = studio.context;
+    await studio.settled();
     const flaws: string[] = [];
     const claim = (holds: boolean, sentence: string): void => {
       if (!holds) flaws.push(sentence);
@@ -161,6 +147,7 @@ class Expected {
     for (const hash of named) claim((await media.verify(hash)) === 'sound', `The file ${hash} is not sound.`);
     claim((await readdir(join(media.folder, '.pusa-incoming'))).length === 0, 'An import left its pieces.');
     claim((await readdir(folders.temporary)).length === 0, 'A temporary file is left.');
+    claim((await readdir(join(folders.data, 'unfinished'))).length === 0, 'A note of a file is left.');
     for (const id of await readdir(folders.jobs))
       claim(store.get('jobs', id) !== null, `The folder of job ${id} has no record.`);
     for (const name of await readdir(folders.data)) claim(!name.endsWith('.tmp'), `"${name}" is left.`);
@@ -183,7 +170,11 @@ class Expected {
     }
     for (const entry of await readdir(join(folder, 'out'))) {
       const path = join(folder, 'out', entry);
-      if (entry.startsWith('.') || !/\.(mp4|pusa)$/.test(entry)) continue;
+      if (!/^[^.]+\.(mp4|pusa)$/.test(entry)) {
+        claim(false, `"${entry}" is left beside the exports.`);
+        await rm(path, { recursive: true });
+        continue;
+      }
       const bytes = this.written.get(path);
       if (bytes !== undefined)
         claim((await stat(path)).size === bytes, `"${entry}" is not what was written.`);
@@ -222,7 +213,10 @@ const silent: ForkEngine = () => {
 
 export interface KillReport {
   readonly kills: number;
+  /** Things acknowledged in all. */
   readonly acknowledged: number;
+  readonly counts: Counts;
+  /** Takes in the library at the end: also those whose making was not said any more. */
   readonly takes: number;
   readonly flaws: readonly string[];
 }
@@ -230,31 +224,39 @@ export interface KillReport {
 /**
  * Kills a studio at work, again and again in the same library, and looks after each time whether everything is as it
  * was acknowledged. A third of the kills come after a time, a third right after something was said, and a third soon
- * after a render has entered a phase or made a take.
+ * after a render has entered a phase or made a take, each in turn.
+ * @param options.first number of the first run: those before it are passed over, to go on where a flaw was found
  */
 export async function killStudios(
   folder: string,
-  { count, seed, onKill }: { count: number; seed: number; onKill?: (text: string) => void },
+  {
+    count,
+    seed,
+    first = 0,
+    onKill,
+  }: { count: number; seed: number; first?: number; onKill?: (text: string) => void },
 ): Promise<KillReport> {
   await makeLibrary(folder);
   const random = seeded(seed);
   const expected = new Expected();
   const flaws: string[] = [];
   let takes = 0;
-  for (let run = 0; run < count; run++) {
+  for (let run = 0; run < first; run++) pointOf(run, random);
+  for (let run = first; run < first + count; run++) {
     const point = pointOf(run, random);
-    const before = expected.acknowledged;
+    const before = sum(expected.acknowledged);
     await killOne(folder, seed + run, point, (line) => expected.hear(line));
-    const studio = await connectStudio(folder, silent);
+    const studio = await connectStudio(dataIn(folder), { fork: silent });
     const found = await expected.check(folder, studio);
     takes = studio.studio.context.store.lists.takes({ limit: 1 }).total;
     await studio.close();
     flaws.push(...found.map((flaw) => `Run ${run} (${JSON.stringify(point)}): ${flaw}`));
     onKill?.(
-      `run ${run}: killed at ${JSON.stringify(point)}, ${expected.acknowledged - before} acknowledged, ${takes} takes in all: ${found.length === 0 ? 'as it should be' : found.join(' ')}`,
+      `run ${run}: killed at ${JSON.stringify(point)}, ${sum(expected.acknowledged) - before} acknowledged, ${takes} takes in all: ${found.length === 0 ? 'as it should be' : found.join(' ')}`,
     );
   }
-  return { kills: count, acknowledged: expected.acknowledged, takes, flaws };
+  const counts = expected.acknowledged;
+  return { kills: count, acknowledged: sum(counts), counts, takes, flaws };
 }
 
 /** When to kill a child. */
@@ -266,11 +268,13 @@ type Point =
 function pointOf(run: number, random: (below: number) => number): Point {
   if (run % 3 === 0) return { afterMs: random(3000) };
   if (run % 3 === 1) return { afterLines: 1 + random(100) };
-  return { at: [...phases, 'take'][random(phases.length + 1)]!, delayMs: random(60) };
+  // A take every other time: those are the longest in coming.
+  const milestones = phases.flatMap((phase) => ['take', phase]);
+  return { at: milestones[Math.floor(run / 3) % milestones.length]!, delayMs: random(60) };
 }
 
-/** No child lives longer than this once it is at work. */
-const longestMs = 12_000;
+/** No child lives longer than this once it is at work: one that is to reach a milestone has time to, on any machine. */
+const longestMs = { milestone: 90_000, other: 12_000 };
 
 /** Starts a child and kills it. @throws Error when it ended by itself */
 function killOne(folder: string, seed: number, point: Point, hear: (line: Line) => void): Promise<void> {
@@ -289,7 +293,11 @@ function killOne(folder: string, seed: number, point: Point, hear: (line: Line) 
       hear(line);
       lines++;
       // Not every point is reached, or not soon.
-      if (line.type === 'ready') setTimeout(() => child.kill('SIGKILL'), longestMs);
+      if (line.type === 'ready')
+        setTimeout(
+          () => child.kill('SIGKILL'),
+          'at' in point ? longestMs.milestone : longestMs.other,
+        ).unref();
       if ('afterMs' in point && line.type === 'ready') setTimeout(() => child.kill('SIGKILL'), point.afterMs);
       if ('afterLines' in point && lines === point.afterLines) child.kill('SIGKILL');
       if ('at' in point && (line.type === point.at || (line.type === 'phase' && line.id === point.at)))

@@ -3,14 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { api, type Api } from '../../src-main/core/contract/api.ts';
-import { createClient, type ChannelClient } from '../../src-main/core/contract/channel.ts';
 import type { AssetRecord } from '../../src-main/core/contract/records.ts';
 import type { Clip } from '../../src-main/core/contract/project.ts';
 import { assetOfRecord } from '../../src-main/studio/services/asset-intake.ts';
-import { openStudio, type Studio } from '../../src-main/studio/studio.ts';
-import { portLine } from '../core/lines.ts';
 import { ffmpeg } from '../media/support.ts';
+import { connectStudio, type Connected } from './connect.ts';
 
 /** A folder for everything of one test file, removed after it. */
 export const root = await mkdtemp(join(tmpdir(), 'pusa-studio-media-'));
@@ -21,28 +18,14 @@ afterAll(async () => {
 });
 
 /** A studio and one connection to it. */
-export interface OpenedStudio {
-  readonly studio: Studio;
-  readonly client: ChannelClient<Api>;
-  readonly api: ChannelClient<Api>['api'];
-  close(): Promise<void>;
+export interface OpenedStudio extends Omit<Connected, 'call'> {
+  readonly api: Connected['call'];
 }
 
 /** Opens a studio without the sample projects. */
 export async function open(name: string): Promise<OpenedStudio> {
-  const studio = await openStudio({ dataFolder: join(root, name), samples: false });
-  const line = await portLine();
-  studio.connect(line.server);
-  const client = createClient(api, line.client);
-  const all: OpenedStudio = {
-    studio,
-    client,
-    api: client.api,
-    close: async () => {
-      client.close();
-      await studio.close();
-    },
-  };
+  const { call, ...connected } = await connectStudio(join(root, name));
+  const all: OpenedStudio = { ...connected, api: call };
   opened.push(all);
   return all;
 }

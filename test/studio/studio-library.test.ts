@@ -118,6 +118,7 @@ describe('the library', () => {
     window.client.on('library.changed', ({ state }) => states.push(state));
     window.client.on('records.changed', (change) => told.push(change));
     expect(await codeOf(call.library.restore({ name: '../library.sqlite' }))).toBe('FILE_NOT_FOUND');
+    await window.studio.settled();
     // Edits asked for meanwhile wait, and are done in what is there then.
     const restoring = call.library.restore({ name: backup!.name });
     const meanwhile = call.projects.duplicate({ projectId: project.id, name: 'Meanwhile' });

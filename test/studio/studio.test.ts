@@ -4,10 +4,19 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Project } from '../../src-main/core/contract/project.ts';
 import { changeProject } from '../../src-main/core/edit/diff.ts';
+import { readPusaFile, writePusaFile, type PusaFileContents } from '../../src-main/library/pusa-file.ts';
 import { codeOf } from '../library/media-support.ts';
 import { root } from '../support/places.ts';
 import type { Window } from './generating.ts';
 import { newFolder, openIn, makeProject, addTake, takesIn, read } from './studio-support.ts';
+
+/** What a file without media holds, to be written again. */
+async function contentsOf(path: string): Promise<PusaFileContents> {
+  const file = await readPusaFile(path);
+  file.close();
+  const { project, settings } = file;
+  return { project, settings, media: [], takes: [] };
+}
 
 describe('projects', () => {
   it('are edited in steps that every window hears of, a gesture being one step', async () => {
@@ -154,9 +163,18 @@ describe('project files', () => {
     expect((await call.projects.open({ projectId })).pusaPath).toBe(path);
     await call.files.save({ projectId, media: true, takes: 'all' });
 
+    // What else stands in a file stays there when it is opened and saved, under another name too.
+    const settings = { 'view.zoom': 2, 'view.note': '剪辑' };
+    await writePusaFile(path, { ...(await contentsOf(path)), settings });
+    await call.files.save({ projectId, media: true, takes: 'all' });
+
     const other = await openIn(await newFolder());
     const opened = await other.call.files.open({ path });
     expect([opened.project, opened.pusaPath]).toEqual([project, path]);
+    const elsewhere = join(folder, 'elsewhere.pusa');
+    await other.call.files.saveAs({ projectId, path: elsewhere, media: false, takes: 'none' });
+    expect((await contentsOf(elsewhere)).settings).toEqual(settings);
+    await other.call.files.open({ path });
     expect(takesIn(other, projectId)).toEqual(takesIn(window, projectId));
     for (const hash of window.studio.context.store.mediaHashes())
       expect(await other.studio.context.media.verify(hash)).toBe('sound');

@@ -1,7 +1,7 @@
 import type { Contract, EventOf, InputOf, MethodOf, OutputOf, PayloadOf } from './channel/contract.ts';
 import { assetMethods } from './api/assets.ts';
 import { jobEvents, jobMethods } from './api/jobs.ts';
-import { modelMethods } from './api/models.ts';
+import { modelEvents, modelMethods } from './api/models.ts';
 import { projectEvents, projectMethods } from './api/projects.ts';
 import { settingsEvents, settingsMethods } from './api/settings.ts';
 import { takeMethods } from './api/takes.ts';
@@ -20,7 +20,7 @@ export const api = {
     ...modelMethods,
     ...settingsMethods,
   },
-  events: { ...projectEvents, ...jobEvents, ...settingsEvents },
+  events: { ...projectEvents, ...jobEvents, ...modelEvents, ...settingsEvents },
 } as const satisfies Contract;
 
 export type Api = typeof api;

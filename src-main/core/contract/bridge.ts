@@ -27,8 +27,8 @@ export interface Bridge {
   setTitle(project: string | null): void;
 }
 
-export const chooseOpenKinds = ['media', 'project', 'folder'] as const;
-/** `media`: pictures and videos, several at once. */
+export const chooseOpenKinds = ['media', 'project', 'model', 'folder'] as const;
+/** `media`: pictures and videos, `model`: files with weights; several at once. */
 export interface ChooseOpen {
   readonly kind: (typeof chooseOpenKinds)[number];
 }

@@ -57,6 +57,13 @@ export type TakeRecord = z.infer<typeof takeRecordSchema>;
 export const jobStates = ['waiting', 'running', 'paused', 'done', 'failed', 'cancelled'] as const;
 export type JobState = (typeof jobStates)[number];
 
+/** Seconds from a job's start to its end, and the most memory the engine held at once. */
+const costSchema = z.strictObject({
+  seconds: finite.min(0).nullable(),
+  memoryBytes: finite.min(0).nullable(),
+});
+export type Cost = z.infer<typeof costSchema>;
+
 /** A job in the queue. Its id names the folder of the frozen job. */
 export const jobRecordSchema = z.strictObject({
   id: idSchema,
@@ -74,6 +81,10 @@ export const jobRecordSchema = z.strictObject({
   progress: progressSchema.nullable(),
   /** Why it failed. */
   error: errorSchema.nullable(),
+  /** Sentences about what was done otherwise than asked, such as a smaller plan after the memory ran out. */
+  notes: z.array(z.string().max(1000)).max(20).optional(),
+  /** What it was forecast to cost, and what it did cost; null where that is not known (a job that was resumed). */
+  cost: z.strictObject({ forecast: costSchema, actual: costSchema.nullable() }).optional(),
 });
 export type JobRecord = z.infer<typeof jobRecordSchema>;
 

@@ -183,7 +183,7 @@ export class GraphBuilder {
    */
   weight(name: string, shape?: readonly number[]): Value {
     const entry = this.#entry(name);
-    if (entry.dtype === 'Q8') throw this.invalid(`${name} is quantised and not part of a linear layer`);
+    if ('packed' in entry) throw this.invalid(`${name} is quantised and not part of a linear layer`);
     if (shape !== undefined && !sameShape(shape, entry.shape)) {
       throw broken(`${name} has the shape ${shapeText(entry.shape)} where ${shapeText(shape)} belongs.`);
     }
@@ -215,13 +215,18 @@ export class GraphBuilder {
   /** The parts of a quantised matrix, or null when the weight of this name is not quantised. */
   quantisedWeight(name: string): { entry: QuantisedWeight; inputs: readonly Value[] } | null {
     const entry = this.#entry(name);
-    if (entry.dtype !== 'Q8') return null;
+    if (!('packed' in entry)) return null;
     this.#quantised = true;
     const [out, columns] = entry.shape;
     const blocks = Math.ceil(columns / entry.blockSize);
     const bytes = { dtype: 'uint8', bytes: 1 } as const;
     const inputs = [
-      this.#external(`${name}:packed`, bytes, [out, blocks, entry.blockSize], entry.packed),
+      this.#external(
+        `${name}:packed`,
+        bytes,
+        [out, blocks, entry.dtype === 'Q8' ? entry.blockSize : entry.blockSize / 2],
+        entry.packed,
+      ),
       this.#external(`${name}:scales`, weightTypes.F32, [out, blocks], entry.scales),
     ];
     if (entry.zeroPoints !== undefined) {

@@ -3,7 +3,7 @@ import { add, concat, matmul, mul, reshape, softmax, transpose } from './ops.ts'
 import { addDims, floorDivDim, mulDims, sameDim, shapeText, sym, type Dim, type Shape } from './shape.ts';
 
 /**
- * y = x·Wᵀ + b with PyTorch's W [out, in], in float or 8 bits. x is [.., in]; more than two axes are flattened into
+ * y = x·Wᵀ + b with PyTorch's W [out, in], in float, 8 or 4 bits. x is [.., in]; more than two axes are flattened into
  * rows, which needs the leading sizes to be inferable on the way back (use {@link flatten} first where not).
  * @param weight name of W
  * @param bias b or its name, or none
@@ -30,7 +30,13 @@ export function linear(x: Value, weight: string, bias?: string | Value, out?: nu
     const { entry, inputs } = quantised!;
     y = graph.node1('MatMulNBits', [rows, ...inputs], [rows.shape[0]!, features], {
       domain: microsoft,
-      attributes: { K: columns, N: features, bits: 8, block_size: entry.blockSize, accuracy_level: 4 },
+      attributes: {
+        K: columns,
+        N: features,
+        bits: entry.dtype === 'Q8' ? 8 : 4,
+        block_size: entry.blockSize,
+        accuracy_level: 4,
+      },
     });
     // Apart: DirectML's kernel wants exactly four inputs.
     if (b !== null) y = add(y, b);
@@ -177,6 +183,24 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
   });
   const whole = concat(parts.map(attendRows), 1);
   return { ...whole, shape: [batch!, rows!, width] };
+}
+
+/**
+ * A layer of single rows, cut into so many runs of them, one after the other: less is alive at once.
+ * @param x [rows, width]; @param layer gives as many rows as it gets
+ */
+export function inRuns(x: Value, chunks: number, layer: (rows: Value) => Value): Value {
+  if (chunks === 1) return layer(x);
+  const parts = x.graph.node(
+    'Split',
+    [x],
+    chunkShapes([1, ...x.shape], chunks).map(([, ...shape]) => shape),
+    {
+      attributes: { axis: 0, num_outputs: chunks },
+    },
+  );
+  const whole = concat(parts.map(layer), 0);
+  return { ...whole, shape: [x.shape[0]!, whole.shape[1]!] };
 }
 
 /** Split's rule for `num_outputs`: equal parts, the last smaller. */

@@ -24,12 +24,12 @@ export interface InlineWeight {
 }
 
 /**
- * A linear layer's matrix [out, in] in blocks of 8-bit numbers, as MatMulNBits wants them: value = (byte − zero) ·
- * scale. `packed` is uint8 [out, ⌈in/blockSize⌉, blockSize]; `scales` float32 [out, ⌈in/blockSize⌉]; `zeroPoints`
- * uint8 of the same shape, absent = 128 everywhere.
+ * A linear layer's matrix [out, in] in blocks of 8- or 4-bit numbers, as MatMulNBits wants them: value = (code − zero)
+ * · scale. `packed` is uint8 [out, ⌈in/blockSize⌉, blockSize · bits / 8], of two 4-bit codes the first in the low half;
+ * `scales` float32 [out, ⌈in/blockSize⌉]; `zeroPoints` of 8 bits uint8 of the same shape; absent = 128, or 8, everywhere.
  */
 export interface QuantisedWeight {
-  readonly dtype: 'Q8';
+  readonly dtype: 'Q8' | 'Q4';
   readonly shape: readonly [rows: number, columns: number];
   readonly blockSize: number;
   readonly packed: WeightLocation;

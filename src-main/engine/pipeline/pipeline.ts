@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import type { Progress } from '../../core/contract/job.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import type { Tensor, VideoCodec } from '../networks.ts';
+import type { Denoiser, Tensor, VideoCodec } from '../networks.ts';
 import { seededNoise } from '../noise/randn.ts';
 import type { LoadedModel } from '../weights/load-model.ts';
 import type { JobFolder } from './job-folder.ts';
 import { lockFolder } from './lock.ts';
+import { MemoryLevel } from './memory-level.ts';
 import { ProgressMeter } from './progress.ts';
 import type { Rates, Result } from './result.ts';
 import { decodeFrames } from './stages/decode.ts';
@@ -33,6 +34,8 @@ export interface PipelineHooks {
     show(latents: Tensor): void;
   } | null;
   log(text: string): void;
+  /** A sentence a person should know: what is done otherwise than asked. */
+  note?(text: string): void;
   /** Asked between segments. */
   wish(): Wish;
 }
@@ -42,6 +45,10 @@ export interface PipelineOptions {
   readonly rates?: Rates;
   /** Begin with smaller tiles than before: the process ended here, most likely for want of memory. */
   readonly smallerTiles?: boolean;
+  /** Begin with a smaller plan for the networks: the process ended there, most likely for want of memory. */
+  readonly smallerPlan?: boolean;
+  /** Most bytes the process has held so far. */
+  readonly peakMemory?: () => number;
   /** Memory the autoencoder's tiles are planned with, in bytes. */
   readonly availableBytes: number;
 }
@@ -115,13 +122,19 @@ async function run(
   const codec = await model.codec();
   try {
     const shape = latentShape(folder, codec);
-    const tiles = await openTiles(folder, shape, model, options);
-    const context = await encodeText(folder, () => model.textEncoder(), watch);
+    const tiles = await openTiles(folder, shape, model, hooks, options);
+    const level = await MemoryLevel.open(folder.path, (note) => hooks.note?.(note));
+    if (options.smallerPlan === true) await level.shrink(endedSilently);
+    const context = await level.run('the prompt was read', (at) =>
+      encodeText(folder, () => model.textEncoder(at), watch),
+    );
     const condition = await encodeSources(folder, codec, shape, tiles, watch);
     await preparePreviews(codec, hooks);
     // The denoiser is the largest network: nothing else stays loaded beside it.
     await codec.release();
-    const denoised = await denoiseJob(folder, model, shape, context, condition, watch);
+    const denoised = await level.run('the video was generated', (at) =>
+      denoiseJob(folder, () => model.denoiser(at), shape, context, condition, watch),
+    );
     const decoded = await decodeFrames(folder, codec, denoised.latents, tiles, watch);
     const result: Result = {
       version: 1,
@@ -139,8 +152,9 @@ async function run(
         decoded.tiling === null
           ? null
           : { tile: [...decoded.tiling.tile], stride: [...decoded.tiling.stride] },
-      notes: [...tiles.notes],
+      notes: [...level.notes, ...tiles.notes],
       rates: meter.rates(),
+      ...(options.peakMemory === undefined ? {} : { peakBytes: options.peakMemory() }),
     };
     await folder.writeResult(result);
     return result;
@@ -149,9 +163,12 @@ async function run(
   }
 }
 
+/** The beginning of a sentence about a process that was ended. */
+const endedSilently = 'The engine ended without a word, most likely for want of memory';
+
 async function denoiseJob(
   folder: JobFolder,
-  model: JobModel,
+  load: () => Promise<Denoiser>,
   shape: readonly number[],
   context: Context,
   condition: Tensor | null,
@@ -160,7 +177,7 @@ async function denoiseJob(
   const { plan, sampler } = folder.job;
   const kept = await readKept(folder);
   if (kept !== null) return kept;
-  const denoiser = await model.denoiser();
+  const denoiser = await load();
   try {
     const noise: Tensor = { data: seededNoise(sampler.seed, shape), shape };
     const store = stepStore(folder, shape, watch);
@@ -215,13 +232,13 @@ async function openTiles(
   folder: JobFolder,
   [, , height, width]: readonly [number, number, number, number],
   model: JobModel,
+  hooks: PipelineHooks,
   options: PipelineOptions,
 ): Promise<Tiles> {
   const rungs = tilingLadder(height, width);
   const first = firstFitting(rungs, [height, width], model.codecBytesPerCell, options.availableBytes);
-  const tiles = await Tiles.open(folder.path, rungs, first);
-  if (options.smallerTiles === true)
-    await tiles.shrink('The engine ended without a word, most likely for want of memory');
+  const tiles = await Tiles.open(folder.path, rungs, first, (note) => hooks.note?.(note));
+  if (options.smallerTiles === true) await tiles.shrink(endedSilently);
   return tiles;
 }
 

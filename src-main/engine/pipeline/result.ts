@@ -39,5 +39,7 @@ export const resultSchema = z.strictObject({
   /** Sentences about what was done otherwise than asked, such as smaller tiles after the memory ran out. */
   notes: z.array(z.string().max(1000)).max(100),
   rates: ratesSchema,
+  /** Most bytes the engine's process held at once in the run that ended it; left out where that is not known. */
+  peakBytes: z.int().min(0).optional(),
 });
 export type Result = z.infer<typeof resultSchema>;

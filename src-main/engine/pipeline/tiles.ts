@@ -55,20 +55,35 @@ type Choice = z.infer<typeof choiceSchema>;
 export class Tiles {
   private readonly path: string;
   private readonly rungs: readonly (Tiling | null)[];
+  private readonly onNote: (note: string) => void;
   private choice: Choice;
 
-  private constructor(path: string, rungs: readonly (Tiling | null)[], choice: Choice) {
+  private constructor(
+    path: string,
+    rungs: readonly (Tiling | null)[],
+    choice: Choice,
+    onNote: (note: string) => void,
+  ) {
     this.path = path;
     this.rungs = rungs;
     this.choice = choice;
+    this.onNote = onNote;
   }
 
-  /** @param first the rung to begin with where the job has none yet */
-  static async open(folder: string, rungs: readonly (Tiling | null)[], first: number): Promise<Tiles> {
+  /**
+   * @param first the rung to begin with where the job has none yet
+   * @param onNote told when tiles get smaller, in a sentence
+   */
+  static async open(
+    folder: string,
+    rungs: readonly (Tiling | null)[],
+    first: number,
+    onNote: (note: string) => void = () => undefined,
+  ): Promise<Tiles> {
     const path = join(folder, 'tiles.json');
     const saved = await readChoice(path);
     const rung = Math.min(saved?.rung ?? first, rungs.length - 1);
-    const tiles = new Tiles(path, rungs, { rung, notes: saved?.notes ?? [] });
+    const tiles = new Tiles(path, rungs, { rung, notes: saved?.notes ?? [] }, onNote);
     if (saved === null) await tiles.save();
     return tiles;
   }
@@ -94,6 +109,7 @@ export class Tiles {
     const note = `${why}; the work went on in tiles of ${rows}×${columns} latents.`;
     this.choice = { rung, notes: [...this.choice.notes, note] };
     await this.save();
+    this.onNote(note);
     return true;
   }
 

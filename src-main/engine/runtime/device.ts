@@ -1,11 +1,13 @@
 import { arch, availableParallelism, cpus, totalmem } from 'node:os';
-import { graphics } from 'systeminformation';
-import { toPusaError } from '../../core/errors.ts';
-import { largeBlock, measureAgainstCpu, measureBlock } from './measure.ts';
+import { listGpus } from './gpus.ts';
+import { largeBlock, measureBlock } from './measure.ts';
 import { ortVersion } from './ort.ts';
-import { providerOrder, startProvider, type Refusal } from './providers.ts';
+import { ProviderMemory } from './provider-memory.ts';
+import { providerHelp } from './provider-help.ts';
+import { providerOrder, quickest } from './providers.ts';
 import type { DeviceReport, Measurement } from './report.ts';
 import type { Provider } from './runtime.ts';
+import { startProvider, tryProvider, type Trial, type TrialOptions } from './trials.ts';
 
 export type { DeviceReport, Measurement } from './report.ts';
 
@@ -15,61 +17,50 @@ export function availableMemory(): number {
 }
 
 /**
- * Reports on this machine. Every provider of the platform is started and checked, so this belongs in the engine
- * process: a broken driver may end it.
- * @param onTry as for `chooseRuntime`
+ * Memory that the networks can use on a provider, in bytes: of the largest graphics card where its size is known, but
+ * not what other programs hold of it; else the machine's own.
+ * @param host what the machine has available
  */
-export async function reportDevice(
-  avoid: readonly Refusal[] = [],
-  onTry?: (provider: Provider | null) => void,
-): Promise<DeviceReport> {
-  const reports: DeviceReport['providers'] = [];
-  let chosen: Provider | null = null;
+export async function deviceMemory(provider: Provider, host: number): Promise<number> {
+  if (provider === 'cpu') return host;
+  const sizes = (await listGpus()).map(({ memoryBytes }) => memoryBytes ?? 0);
+  const largest = Math.max(0, ...sizes);
+  return largest > 0 ? largest : host;
+}
+
+/**
+ * Reports on this machine. Every provider of the platform that is not known yet is started and checked, so this belongs
+ * in the engine process: a broken driver may end it.
+ */
+export async function reportDevice(options: TrialOptions = {}): Promise<DeviceReport> {
+  const memory = options.memory ?? (await ProviderMemory.open(null));
+  const trials: Trial[] = [];
   for (const provider of providerOrder(process.platform)) {
-    try {
-      const runtime = await startProvider(provider, avoid, onTry);
-      const { own, cpu } =
-        provider === 'cpu'
-          ? await measureBlock(runtime, largeBlock, 1).then((own) => ({ own, cpu: own }))
-          : await measureAgainstCpu(runtime);
-      if (own.milliseconds <= cpu.milliseconds) chosen ??= provider;
-      reports.push({ provider, works: true, reason: null, forms: runtime.forms, block: own });
-    } catch (thrown) {
-      reports.push({ provider, works: false, reason: toPusaError(thrown).message, forms: null, block: null });
-    }
+    trials.push(await tryProvider(provider, { ...options, memory }));
   }
+  const gpus = await listGpus();
   return {
     platform: process.platform,
     arch: arch(),
     cpu: { model: cpus()[0]?.model.trim() ?? '', threads: availableParallelism() },
     memory: { totalBytes: totalmem(), availableBytes: availableMemory() },
-    gpus: await listGpus(),
-    providers: reports,
-    chosen: chosen ?? 'cpu',
+    gpus: gpus.map(({ vendor, model, memoryBytes }) => ({ vendor, model, memoryBytes })),
+    providers: trials.map(({ provider, reason, forms, block, speed, measuredAt }) => ({
+      provider,
+      works: reason === null,
+      reason,
+      forms,
+      block,
+      speed,
+      measuredAt,
+      help: reason === null ? null : providerHelp(provider, gpus),
+    })),
+    chosen: quickest(trials)?.provider ?? 'cpu',
     versions: { onnxruntime: ortVersion, node: process.versions.node },
   };
 }
 
 /** Measures a provider with a larger block. @throws PusaError PROVIDER_UNAVAILABLE */
-export async function measureProvider(
-  provider: Provider,
-  avoid: readonly Refusal[] = [],
-  onTry?: (provider: Provider | null) => void,
-): Promise<Measurement> {
-  return measureBlock(await startProvider(provider, avoid, onTry), largeBlock);
-}
-
-/** Graphics adapters as the system lists them; empty where it cannot say. */
-async function listGpus(): Promise<DeviceReport['gpus']> {
-  try {
-    const { controllers } = await graphics();
-    return controllers.map(({ vendor, model, vram }) => ({
-      vendor,
-      model,
-      // The system reports mebibytes.
-      memoryBytes: typeof vram === 'number' && vram > 0 ? vram * 2 ** 20 : null,
-    }));
-  } catch {
-    return [];
-  }
+export async function measureProvider(provider: Provider, options: TrialOptions = {}): Promise<Measurement> {
+  return measureBlock(await startProvider(provider, options), largeBlock);
 }

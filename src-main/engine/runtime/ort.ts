@@ -26,28 +26,33 @@ export function providerPresence(provider: Provider): 'yes' | 'no' | 'missing' {
   const backend = ort.listSupportedBackends().find(({ name }) => name === provider);
   if (backend === undefined) return 'no';
   if (backend.bundled) return 'yes';
-  const main = createRequire(import.meta.url).resolve('onnxruntime-node');
-  const folder = join(dirname(main), '..', 'bin', 'napi-v6', process.platform, process.arch);
+  const folder = join(ortFolder(), 'bin', 'napi-v6', process.platform, process.arch);
   return existsSync(join(folder, `libonnxruntime_providers_${provider}.so`)) ? 'yes' : 'missing';
 }
 
+/** ONNX Runtime's own script that fetches the libraries for CUDA, into the folder they are looked for in. */
+export function cudaInstaller(): string {
+  return join(ortFolder(), 'script', 'install.js');
+}
+
+/** Where ONNX Runtime's package lies. */
+function ortFolder(): string {
+  return dirname(dirname(createRequire(import.meta.url).resolve('onnxruntime-node')));
+}
+
 /**
- * A runtime on one execution provider. Settings: an arena that gives its memory back after every run (fresh pages for
- * each intermediate cost a block 5 to 10 %, an arena kept by each session five times the memory), no prepacking for
- * float weights (they stay memory-mapped), no silent fall-back from a GPU to the CPU.
+ * A runtime on one execution provider. Settings: an arena only where the graph asks for one (see `OnnxModel.arena`),
+ * no prepacking for float weights (they stay memory-mapped), no silent fall-back from a GPU to the CPU.
  * Loading and running throw a PusaError (OUT_OF_MEMORY, PROVIDER_UNAVAILABLE, INTERNAL), see `failures.ts`.
  */
 export function createRuntime(provider: Provider, forms: OperatorForms = defaultForms[provider]): Runtime {
   return { provider, forms, load: (model) => load(provider, model) };
 }
 
-/** Regions the arena took during a run and that hold nothing any more go back to the system at its end. */
-const shrinking = { extra: { memory: { enable_memory_arena_shrinkage: 'cpu:0' } } };
-
 async function load(provider: Provider, model: OnnxModel): Promise<Segment> {
   const session = await ort.InferenceSession.create(model.bytes, {
     executionProviders: [provider],
-    enableCpuMemArena: true,
+    enableCpuMemArena: model.arena ?? false,
     logSeverityLevel: 3,
     extra: {
       session: {
@@ -73,9 +78,7 @@ async function load(provider: Provider, model: OnnxModel): Promise<Segment> {
           feeds[name] = new ort.Tensor('float32', tensor.data, tensor.shape);
         }
         const fetches = preallocate(stated, inputs, into);
-        const results = await (fetches === null
-          ? session.run(feeds, shrinking)
-          : session.run(feeds, fetches, shrinking));
+        const results = await (fetches === null ? session.run(feeds) : session.run(feeds, fetches));
         const outputs: Record<string, Tensor> = {};
         for (const [name, tensor] of Object.entries(results)) {
           const copy = (await tensor.getData()) as Float32Array<ArrayBuffer>;

@@ -1,5 +1,14 @@
 import { GraphBuilder, type Value } from '../onnx/graph.ts';
-import { attention, conv2d, flatten, layerNorm, queryChunks, rmsNorm, rotate } from '../onnx/layers.ts';
+import {
+  attention,
+  conv2d,
+  flatten,
+  inRuns,
+  layerNorm,
+  queryChunks,
+  rmsNorm,
+  rotate,
+} from '../onnx/layers.ts';
 import {
   add,
   geluTanh,
@@ -74,17 +83,26 @@ export function buildTextEmbedding({ config, weights, loras }: DitParts): DitGra
   return { model: g.finish(), usesStrength: p.usesStrength };
 }
 
-/** How a block's attentions are cut for one size (see {@link queryChunks}). */
+/** How a block's attentions (see {@link queryChunks}) and its feed-forward layer are cut for one size. */
 export interface BlockChunks {
   readonly self: number;
   readonly cross: number;
+  readonly feedForward: number;
 }
 
-/** The cut for `tokens` = all tokens of all cells. */
-export function blockChunks(config: DitConfig, forms: OperatorForms, tokens: number): BlockChunks {
+/**
+ * The cut for `tokens` = all tokens of all cells.
+ * @param feedForward runs of tokens in the feed-forward layer, whose hidden values are the widest of all; default 1
+ */
+export function blockChunks(
+  config: DitConfig,
+  forms: OperatorForms,
+  tokens: number,
+  feedForward = 1,
+): BlockChunks {
   const cut = (keys: number) =>
     queryChunks(forms.attention, forms.attentionRows, { queries: tokens, keys, heads: config.heads });
-  return { self: cut(tokens), cross: cut(config.textLength) };
+  return { self: cut(tokens), cross: cut(config.textLength), feedForward: Math.min(feedForward, tokens) };
 }
 
 /**
@@ -161,7 +179,9 @@ function block(
     return p.linear(squeeze(attention(q, k, v, { heads, form, chunks: chunks.cross }), [0]), `${at}.o`, dim);
   };
   const feedForward = (rows: Value) =>
-    p.linear(geluTanh(p.linear(rows, `${name}.ffn.0`, ffnDim)), `${name}.ffn.2`, dim);
+    inRuns(rows, chunks.feedForward, (run) =>
+      p.linear(geluTanh(p.linear(run, `${name}.ffn.0`, ffnDim)), `${name}.ffn.2`, dim),
+    );
 
   x = add(x, mul(reshapeLike(selfAttention(modulated(x, scale1!, shift1!)), x), gate1!));
   const norm3 = layerNorm(

@@ -1,7 +1,7 @@
 import { PusaError } from '../../core/errors.ts';
 import type { Denoiser, OnSegment, Tensor } from '../networks.ts';
 import type { WeightSource } from '../onnx/weights.ts';
-import type { Runtime, Segment } from '../runtime/runtime.ts';
+import type { OperatorForms, Runtime, Segment } from '../runtime/runtime.ts';
 import { strengths, type AttachedLora } from './adapters.ts';
 import { patch, type DitConfig } from './dit-config.ts';
 import {
@@ -19,8 +19,17 @@ import { ropeTables, timeFeatures } from './rope.ts';
 export interface DenoiserOptions {
   /** Blocks in one graph; fewer mean finer progress and quicker cancelling. Default 1. */
   readonly blocksPerSegment?: number;
-  /** false: every graph is loaded for its turn and released after it, for little memory. Default true. */
-  readonly keepLoaded?: boolean;
+  /**
+   * The first so many blocks stay loaded; the others are loaded for their turn and released after it, for little
+   * memory. With 0 nothing stays. Default all.
+   */
+  readonly residentBlocks?: number;
+  /** Most query rows of one attention dispatch, 0 = no limit. Default: the runtime's. */
+  readonly attentionRows?: number;
+  /** Into how many runs of tokens the feed-forward layers are cut. Default 1. */
+  readonly feedForwardChunks?: number;
+  /** Whether blocks hold on to the memory they work in: quicker, and each for itself. Default true. */
+  readonly arena?: boolean;
 }
 
 /**
@@ -39,10 +48,18 @@ export function createDenoiser(
   return new DiffusionTransformer(runtime, { config, weights, loras }, options);
 }
 
+interface RunOptions {
+  /** The graph's first block; 0 for what is no block, which stays if any block does. */
+  readonly firstBlock?: number;
+  /** Memory for outputs, see `Segment.run`. */
+  readonly into?: Readonly<Record<string, Float32Array>>;
+}
+
 class DiffusionTransformer implements Denoiser {
   readonly #runtime: Runtime;
   readonly #parts: DitParts;
   readonly #options: Required<DenoiserOptions>;
+  readonly #forms: OperatorForms;
   readonly #loaded = new Map<string, { graph: DitGraph; segment: Segment }>();
   /** Text embeddings of contexts that are still in use: the same two serve all steps. */
   #contexts = new WeakMap<Tensor, { strength: number; value: Tensor }>();
@@ -54,8 +71,12 @@ class DiffusionTransformer implements Denoiser {
     this.#parts = parts;
     this.#options = {
       blocksPerSegment: options.blocksPerSegment ?? 1,
-      keepLoaded: options.keepLoaded ?? true,
+      residentBlocks: options.residentBlocks ?? parts.config.layers,
+      attentionRows: options.attentionRows ?? runtime.forms.attentionRows,
+      feedForwardChunks: options.feedForwardChunks ?? 1,
+      arena: options.arena ?? true,
     };
+    this.#forms = { ...runtime.forms, attentionRows: this.#options.attentionRows };
   }
 
   async velocity(
@@ -67,8 +88,8 @@ class DiffusionTransformer implements Denoiser {
   ): Promise<Tensor> {
     const { config } = this.#parts;
     const [cells, rows, columns] = this.#check(latents, timesteps, context);
-    const run = (key: string, build: () => DitGraph, inputs: Record<string, Tensor>) =>
-      this.#run(key, build, inputs, loraStrength);
+    const run = (key: string, build: () => DitGraph, inputs: Record<string, Tensor>, more: RunOptions = {}) =>
+      this.#run(key, build, inputs, loraStrength, more);
     const { cos, sin } = this.#ropeOf([cells, rows, columns]);
     await this.#cutFor(cells * rows * columns);
 
@@ -83,13 +104,17 @@ class DiffusionTransformer implements Denoiser {
 
     const { e, e0 } = embedded;
     let hidden = embedded['hidden']!;
+    // Two buffers take turns: what a block has read, the next one writes.
+    let spare: Float32Array = new Float32Array(hidden.data.length);
     for (const [index, first] of groups.entries()) {
       const count = Math.min(this.#options.blocksPerSegment, config.layers - first);
       const outputs = await run(
         `blocks.${first}`,
-        () => buildBlocks(this.#parts, first, count, this.#runtime.forms, this.#chunks!),
+        () => buildBlocks(this.#parts, first, count, this.#forms, this.#chunks!),
         { hidden, e0: e0!, context: text, cos, sin },
+        { firstBlock: first, into: { hidden_out: spare } },
       );
+      spare = hidden.data;
       hidden = outputs['hidden_out']!;
       onSegment?.(index + 2, total);
     }
@@ -129,20 +154,21 @@ class DiffusionTransformer implements Denoiser {
     build: () => DitGraph,
     inputs: Record<string, Tensor>,
     loraStrength: number,
+    { firstBlock = 0, into = {} }: RunOptions = {},
   ): Promise<Record<string, Tensor>> {
     let loaded = this.#loaded.get(key);
     if (loaded === undefined) {
       const graph = build();
-      loaded = { graph, segment: await this.#runtime.load(graph.model) };
+      loaded = { graph, segment: await this.#runtime.load({ ...graph.model, arena: this.#options.arena }) };
       this.#loaded.set(key, loaded);
     }
     const strength = loaded.graph.usesStrength ? strengths(this.#parts.loras, loraStrength) : null;
     const feeds =
       strength === null ? inputs : { ...inputs, lora_strength: { data: strength, shape: [strength.length] } };
     try {
-      return await loaded.segment.run(feeds);
+      return await loaded.segment.run(feeds, into);
     } finally {
-      if (!this.#options.keepLoaded) await this.#releaseWhere((name) => name === key);
+      if (firstBlock >= this.#options.residentBlocks) await this.#releaseWhere((name) => name === key);
     }
   }
 
@@ -168,8 +194,10 @@ class DiffusionTransformer implements Denoiser {
 
   /** The number of attention runs is part of the block graphs: another size may need others. */
   async #cutFor(tokens: number): Promise<void> {
-    const chunks = blockChunks(this.#parts.config, this.#runtime.forms, tokens);
-    if (this.#chunks?.self === chunks.self && this.#chunks.cross === chunks.cross) return;
+    const chunks = blockChunks(this.#parts.config, this.#forms, tokens, this.#options.feedForwardChunks);
+    const now = this.#chunks;
+    const fits = now?.self === chunks.self && now.cross === chunks.cross;
+    if (fits && now.feedForward === chunks.feedForward) return;
     await this.#releaseWhere((name) => name.startsWith('blocks.'));
     this.#chunks = chunks;
   }

@@ -25,7 +25,7 @@ export async function embeddingRows(
       'Import the model again from complete files.',
     );
   }
-  if (entry.dtype === 'Q8' || entry.shape.join() !== `${rows},${width}`) {
+  if ('packed' in entry || entry.shape.join() !== `${rows},${width}`) {
     throw new PusaError(
       'CHECKPOINT_INVALID',
       `${name} is ${entry.dtype} [${entry.shape.join(', ')}] where floats [${rows}, ${width}] belong.`,

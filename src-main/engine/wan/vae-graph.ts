@@ -20,7 +20,7 @@ import {
 } from '../onnx/ops.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { OnnxModel, OperatorForms } from '../runtime/runtime.ts';
-import type { VaeConfig } from './vae-config.ts';
+import { pixelPatch, type VaeConfig } from './vae-config.ts';
 import type { VaeStep } from './vae-steps.ts';
 
 /** Shape of one frame in the network: [1, channels, height, width]. */
@@ -37,10 +37,26 @@ export interface Memory {
   readonly next: readonly [one: string, two: string | null];
 }
 
+/** A frame kept for a shortcut of a later graph, as the graph output `name`. `pairs`: see {@link VaeStep}. */
+export interface Branch {
+  readonly key: string;
+  readonly name: string;
+  readonly shape: FrameShape;
+  readonly pairs: boolean;
+}
+
+/** A shortcut from an earlier graph: the kept frame as the input `<key>:later`, with `pairs` the one before it as `<key>:earlier`. */
+export interface Shortcut {
+  readonly key: string;
+  readonly pairs: boolean;
+}
+
 /** A graph that takes one frame `x` to `y` (`doubleTime`: to `y` and `z`, the earlier and the later frame). */
 export interface FrameGraph {
   readonly model: OnnxModel;
   readonly memories: readonly Memory[];
+  readonly branches: readonly Branch[];
+  readonly shortcuts: readonly Shortcut[];
   readonly output: FrameShape;
 }
 
@@ -80,7 +96,9 @@ export function buildFrameGraph(
     for (const step of steps) x = graph.scope(scopeOf(step), () => build.step(x, step));
   }
   graph.output('y', x);
-  return { model: graph.finish(), memories: build.memories, output: x.shape as FrameShape };
+  const branches = build.openBranches();
+  const { memories, shortcuts } = build;
+  return { model: graph.finish(), memories, branches, shortcuts, output: x.shape as FrameShape };
 }
 
 function scopeOf(step: VaeStep): string {
@@ -89,6 +107,9 @@ function scopeOf(step: VaeStep): string {
 
 class FrameBuild {
   readonly memories: Memory[] = [];
+  readonly shortcuts: Shortcut[] = [];
+  /** Frames kept for a shortcut that did not come yet. */
+  readonly #branches = new Map<string, { readonly kept: Value; readonly pairs: boolean }>();
   readonly #graph: GraphBuilder;
   readonly #options: FrameGraphOptions;
 
@@ -133,10 +154,74 @@ class FrameBuild {
           step.zDim,
         );
       }
+      case 'toPatches':
+        return toPatches(x);
+      case 'fromPatches':
+        return fromPatches(x);
+      case 'branch': {
+        const kept = step.halved ? averageOver2x2(x) : x;
+        this.#branches.set(step.key, { kept, pairs: step.pairs });
+        return x;
+      }
+      case 'shortcutDown':
+        return add(x, this.#averagedDown(x, step));
+      case 'shortcutUp':
+        return add(x, this.#repeatedUp(x, step));
       case 'halveTime':
       case 'doubleTime':
         throw this.#graph.invalid(`${step.kind} inside a run of frames`);
     }
+  }
+
+  /** What is kept for graphs to come, as outputs. */
+  openBranches(): Branch[] {
+    return [...this.#branches].map(([key, { kept, pairs }]) => ({
+      key,
+      name: this.#keep(kept, `${key}:branch`),
+      shape: kept.shape as FrameShape,
+      pairs,
+    }));
+  }
+
+  /** The kept frame(s) of a shortcut, oldest first: of this graph, or inputs where an earlier one kept them. */
+  #kept(key: string, pairs: boolean, shape: FrameShape): Value[] {
+    const here = this.#branches.get(key);
+    if (here !== undefined) {
+      this.#branches.delete(key);
+      return [here.kept];
+    }
+    this.shortcuts.push({ key, pairs });
+    return (pairs ? ['earlier', 'later'] : ['later']).map((which) =>
+      this.#graph.input(`${key}:${which}`, shape),
+    );
+  }
+
+  /**
+   * AvgDown3D (spec §6): the mean over groups of `from`·frames / `to` of the channels, which count (channel, frame),
+   * frame fastest; space was averaged when the frames were kept.
+   */
+  #averagedDown(x: Value, { key, from, to, pairs }: Extract<VaeStep, { kind: 'shortcutDown' }>): Value {
+    const [, , height, width] = x.shape as FrameShape;
+    const frames = this.#kept(key, pairs, [1, from, height, width]);
+    if (frames.length === 1 && from === to) return frames[0]!;
+    const joined = concat(
+      frames.map((frame) => reshape(frame, [from, 1, height, width])),
+      1,
+    );
+    const groups = reshape(joined, [to, (from * frames.length) / to, height, width]);
+    return reshape(reduceMean(groups, [1]), x.shape);
+  }
+
+  /** DupUp3D (spec §6) for one frame: 4·`to` channels by repeating each, then every four become a patch of 2×2. */
+  #repeatedUp(x: Value, { key, from, to }: Extract<VaeStep, { kind: 'shortcutUp' }>): Value {
+    const [height, width] = [(x.shape[2] as number) / 2, (x.shape[3] as number) / 2];
+    const [frame] = this.#kept(key, false, [1, from, height, width]);
+    if (from === to) return resizeNearest2x(frame!);
+    const times = (4 * to) / from;
+    const channel = reshape(frame!, [from, 1, height, width]);
+    const repeated = times === 1 ? channel : concat(Array<Value>(times).fill(channel), 1);
+    const patches = reshape(repeated, [to, 2, 2, height, width]);
+    return reshape(transpose(patches, [0, 3, 1, 4, 2]), x.shape);
   }
 
   /** A causal convolution of kernel 3 × k × k (spec §4.2). */
@@ -304,6 +389,29 @@ function fourChannels(x: Value): Value {
     x,
     x.shape.map((_, axis) => [0, axis === 1 ? missing : 0]),
   );
+}
+
+/** Colours [1, 3, 2H, 2W] → [1, 12, H, W], channels in the order (colour, column, row), row fastest (spec §6). */
+function toPatches(x: Value): Value {
+  const [, colours, height, width] = x.shape as FrameShape;
+  const [rows, columns] = [height / pixelPatch, width / pixelPatch];
+  const cut = reshape(x, [colours, rows, pixelPatch, columns, pixelPatch]);
+  return reshape(transpose(cut, [0, 4, 2, 1, 3]), [1, colours * pixelPatch ** 2, rows, columns]);
+}
+
+/** The inverse of {@link toPatches}. */
+function fromPatches(x: Value): Value {
+  const [, channels, rows, columns] = x.shape as FrameShape;
+  const colours = channels / pixelPatch ** 2;
+  const cut = reshape(x, [colours, pixelPatch, pixelPatch, rows, columns]);
+  return reshape(transpose(cut, [0, 3, 2, 4, 1]), [1, colours, rows * pixelPatch, columns * pixelPatch]);
+}
+
+/** [1, C, 2H, 2W] → [1, C, H, W] */
+function averageOver2x2(x: Value): Value {
+  const [, channels, height, width] = x.shape as FrameShape;
+  const cut = reshape(x, [channels, height / 2, 2, width / 2, 2]);
+  return reshape(reduceMean(cut, [2, 4]), [1, channels, height / 2, width / 2]);
 }
 
 /** One row and one column of zeros. */

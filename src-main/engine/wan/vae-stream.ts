@@ -1,15 +1,25 @@
 import type { Tensor } from '../networks.ts';
 import type { Runtime, Segment } from '../runtime/runtime.ts';
-import { buildFrameGraph, type FrameGraphOptions, type FrameShape, type Memory } from './vae-graph.ts';
+import {
+  buildFrameGraph,
+  type Branch,
+  type FrameGraphOptions,
+  type FrameShape,
+  type Memory,
+  type Shortcut,
+} from './vae-graph.ts';
+import { pixelPatch } from './vae-config.ts';
 import type { VaeStep } from './vae-steps.ts';
 
 /** A stage is closed when what its steps hold exceeds this: large frames get short stages. */
-const stageBytes = 32 * 1024 * 1024;
+const defaultStageBytes = 32 * 1024 * 1024;
 
 interface Stage {
   readonly kind: 'frame' | 'halveTime' | 'doubleTime';
   readonly segment: Segment;
   readonly memories: readonly Memory[];
+  readonly branches: readonly Branch[];
+  readonly shortcuts: readonly Shortcut[];
   readonly output: FrameShape;
 }
 
@@ -34,6 +44,11 @@ export interface FrameStream {
   push(frame: Tensor, emit: EmitFrame, onRun: () => void): Promise<void>;
 }
 
+export interface FrameNetworkOptions extends Omit<FrameGraphOptions, 'forms'> {
+  /** Most bytes the steps of one graph may hold; default 32 MiB. */
+  readonly stageBytes?: number;
+}
+
 /**
  * Builds and loads the graphs.
  * @param input shape of the entering frames
@@ -43,7 +58,7 @@ export async function loadFrameNetwork(
   runtime: Runtime,
   steps: readonly VaeStep[],
   input: FrameShape,
-  options: Omit<FrameGraphOptions, 'forms'>,
+  { stageBytes = defaultStageBytes, ...options }: FrameNetworkOptions,
 ): Promise<FrameNetwork> {
   const stages: Stage[] = [];
   const release = async (): Promise<void> => {
@@ -51,13 +66,14 @@ export async function loadFrameNetwork(
   };
   try {
     let shape = input;
-    for (const run of stageRuns(steps, input)) {
+    for (const run of stageRuns(steps, input, stageBytes)) {
       const stageName = `${name}/${stages.length}`;
       const graph = buildFrameGraph(stageName, run, shape, { ...options, forms: runtime.forms });
       const first = run[0]!.kind;
       const kind = first === 'halveTime' || first === 'doubleTime' ? first : 'frame';
-      const { memories, output } = graph;
-      stages.push({ kind, segment: await runtime.load(graph.model), memories, output });
+      const { memories, branches, shortcuts, output } = graph;
+      const segment = await runtime.load(graph.model);
+      stages.push({ kind, segment, memories, branches, shortcuts, output });
       shape = output;
     }
   } catch (error) {
@@ -68,7 +84,7 @@ export async function loadFrameNetwork(
 }
 
 /** Cuts the steps into stages: each change of time alone, the others in runs of bounded size. */
-function stageRuns(steps: readonly VaeStep[], input: FrameShape): VaeStep[][] {
+function stageRuns(steps: readonly VaeStep[], input: FrameShape, stageBytes: number): VaeStep[][] {
   const runs: VaeStep[][] = [];
   let [, , height, width] = input;
   let open: VaeStep[] = [];
@@ -86,6 +102,8 @@ function stageRuns(steps: readonly VaeStep[], input: FrameShape): VaeStep[][] {
     }
     if (step.kind === 'halveSpace') [height, width] = [height / 2, width / 2];
     if (step.kind === 'doubleSpace') [height, width] = [height * 2, width * 2];
+    if (step.kind === 'toPatches') [height, width] = [height / pixelPatch, width / pixelPatch];
+    if (step.kind === 'fromPatches') [height, width] = [height * pixelPatch, width * pixelPatch];
     const added = 4 * channelsHeld(step) * height * width;
     if (bytes > 0 && bytes + added > stageBytes) close();
     open.push(step);
@@ -104,6 +122,9 @@ function channelsHeld(step: VaeStep): number {
       return step.from + step.to;
     case 'causal':
       return step.from;
+    case 'shortcutDown':
+    case 'shortcutUp':
+      return step.to;
     default:
       return 0;
   }
@@ -135,6 +156,13 @@ interface StageState {
   readonly kept: Float32Array[];
 }
 
+/** Frames kept for a shortcut; zeros stand before the first. */
+interface Kept {
+  readonly shape: FrameShape;
+  readonly earlier: Float32Array;
+  readonly later: Float32Array;
+}
+
 function startStream(stages: readonly Stage[]): FrameStream {
   const states = stages.map(({ memories }): StageState => ({
     frames: 0,
@@ -146,6 +174,12 @@ function startStream(stages: readonly Stage[]): FrameStream {
     ),
     kept: [],
   }));
+  // A frame is past a shortcut before the next one is kept for it, or the next pair.
+  const shortcuts = new Map<string, Kept>();
+  for (const { key, shape, pairs } of stages.flatMap(({ branches }) => branches)) {
+    const later = new Float32Array(sizeOf(shape));
+    shortcuts.set(key, { shape, earlier: pairs ? new Float32Array(later.length) : later, later });
+  }
   const shapes = stages.flatMap(({ memories, output }) => [output, ...memories.map(({ shape }) => shape)]);
   const scratch = new Scratch(Math.max(...shapes.map(sizeOf)));
   const last = stages.length - 1;
@@ -159,10 +193,11 @@ function startStream(stages: readonly Stage[]): FrameStream {
   /** Runs a stage's graph; its input is needed no more. */
   const runStage = async (
     at: number,
+    index: number,
     x: Tensor,
     others: Readonly<Record<string, Tensor>> = {},
   ): Promise<Record<string, Tensor>> => {
-    const { kind, segment, memories, output } = stages[at]!;
+    const { kind, segment, memories, branches, output } = stages[at]!;
     const { remembered } = states[at]!;
     const inputs: Record<string, Tensor> = { x, ...others };
     const into: Record<string, Float32Array> = {};
@@ -172,6 +207,14 @@ function startStream(stages: readonly Stage[]): FrameStream {
       inputs[`${key}:2`] = { data: two, shape };
       for (const name of next) if (name !== null) into[name] = scratch.take(shape);
     }
+    for (const { key, pairs } of stages[at]!.shortcuts) {
+      const { shape, earlier, later } = shortcuts.get(key)!;
+      inputs[`${key}:later`] = { data: later, shape };
+      if (pairs) inputs[`${key}:earlier`] = { data: earlier, shape };
+    }
+    const keptOf = ({ key, pairs }: Branch): Float32Array =>
+      shortcuts.get(key)![pairs && index % 2 === 1 ? 'earlier' : 'later'];
+    for (const branch of branches) into[branch.name] = keptOf(branch);
     // What leaves the network belongs to who receives it.
     if (at < last) into['y'] = scratch.take(output);
     if (kind === 'doubleTime') into['z'] = scratch.take(output);
@@ -182,6 +225,10 @@ function startStream(stages: readonly Stage[]): FrameStream {
       else memory[1].set(outputs[next[1]]!.data);
       memory[0].set(outputs[next[0]]!.data);
       for (const name of next) if (name !== null) scratch.giveBack(outputs[name]!);
+    }
+    for (const branch of branches) {
+      const { data } = outputs[branch.name]!;
+      if (data !== keptOf(branch)) keptOf(branch).set(data);
     }
     scratch.giveBack(x);
     return outputs;
@@ -194,14 +241,14 @@ function startStream(stages: readonly Stage[]): FrameStream {
     const index = state.frames++;
     const next = (result: Tensor): Promise<void> => enter(at + 1, result, emit, onRun);
     if (stage.kind === 'frame') {
-      const { y } = await runStage(at, frame);
+      const { y } = await runStage(at, index, frame);
       onRun();
       return next(y!);
     }
     if (stage.kind === 'doubleTime') {
       // The first frame is neither doubled nor seen by the convolution of the second.
       if (index === 0) return next(frame);
-      const { y, z } = await runStage(at, frame);
+      const { y, z } = await runStage(at, index, frame);
       onRun();
       const later: Tensor = { data: keep(state, 0, z!), shape: z!.shape };
       scratch.giveBack(z!);
@@ -222,7 +269,7 @@ function startStream(stages: readonly Stage[]): FrameStream {
     const [twoBack, oneBack] = state.kept as [Float32Array, Float32Array];
     // The window moves on by two frames: the present one is the coming one's two back.
     const present = keep(state, 2, frame);
-    const { y } = await runStage(at, frame, {
+    const { y } = await runStage(at, index, frame, {
       'x:1': { data: oneBack, shape },
       'x:2': { data: twoBack, shape },
     });

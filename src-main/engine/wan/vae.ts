@@ -7,7 +7,7 @@ import { decoderSteps, encoderSteps } from './vae-steps.ts';
 import { TileBlend, tilesOf, type Tile } from './vae-tiling.ts';
 
 /**
- * The Wan2.1 VAE on a runtime (spec §4). Graphs are loaded when first needed, for one direction and frame size at a
+ * The VAE of Wan2.1 or Wan2.2 on a runtime (spec §4, §6). Graphs are loaded when first needed, for one direction and frame size at a
  * time. Trailing pixel frames that do not fill a group are left out, as in the reference.
  */
 export function createVideoCodec(runtime: Runtime, config: VaeConfig, weights: WeightSource): VideoCodec {
@@ -157,6 +157,7 @@ export function decoderBytesPerCell(config: VaeConfig): number {
             ? step.width
             : 0;
     remembered += 2 * channels * area;
+    if (step.kind === 'branch') remembered += step.width * area;
     largest = Math.max(largest, 4 * channels * area);
   }
   return 4 * (remembered + largest);

@@ -13,6 +13,13 @@ export interface TensorEntry {
   /** Absolute byte offset in the file. */
   readonly offset: number;
   readonly bytes: number;
+  /** Set where the tensor is a matrix in 8 or 4 bits; the entry itself is then where its packed codes lie. */
+  readonly blocks?: {
+    readonly bits: 8 | 4;
+    readonly blockSize: number;
+    /** float32 [rows, columns / blockSize] */
+    readonly scales: TensorEntry;
+  };
 }
 
 /** An open checkpoint. Keys of `entries` are what `read` takes; a renamed view has keys other than the file's names. */
@@ -32,8 +39,8 @@ export interface Checkpoint {
 }
 
 /** Whether graphs can use a tensor where it lies; what cannot is converted at import. */
-export function isInPlace({ dtype }: Pick<TensorEntry, 'dtype'>): boolean {
-  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+export function isInPlace({ dtype, blocks }: Pick<TensorEntry, 'dtype' | 'blocks'>): boolean {
+  return blocks !== undefined || dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
 /** The refusal of a broken checkpoint; `what` continues the sentence after a colon. */

@@ -39,6 +39,11 @@ export function decodeValues(dtype: Dtype, bytes: Uint8Array, target: Float32Arr
     case 'BF16': {
       // A bfloat16 is the upper half of a float32.
       const bits = new Uint32Array(target.buffer, target.byteOffset + at * 4, count);
+      if (bytes.byteOffset % 2 === 0) {
+        const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
+        for (let i = 0; i < count; i++) bits[i] = halves[i]! << 16;
+        return;
+      }
       for (let i = 0; i < count; i++) bits[i] = ((bytes[2 * i + 1]! << 24) | (bytes[2 * i]! << 16)) >>> 0;
       return;
     }

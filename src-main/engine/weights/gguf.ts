@@ -167,6 +167,12 @@ function parse(file: OpenedFile, cursor: Cursor): FileHeader {
     if (entries.has(name)) throw invalid(path, `it holds "${shown}" twice`);
     entries.set(name, { name, dtype: format, shape, file: path, offset: dataStart + offset, bytes });
   }
+  if (entries.size === 0) throw invalid(path, 'there is no tensor in it');
+  let end = 0;
+  for (const { name, offset, bytes } of [...entries.values()].sort((a, b) => a.offset - b.offset)) {
+    if (offset < end) throw invalid(path, `"${clip(name)}" lies over another tensor`);
+    end = offset + bytes;
+  }
   return { file: path, metadata, entries };
 }
 

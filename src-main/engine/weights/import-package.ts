@@ -1,28 +1,30 @@
-import { readdir, readFile, realpath, rename, stat, statfs, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, realpath, rename, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { bakeCheckpoint } from './bake.ts';
 import { isInPlace, type Checkpoint } from './checkpoint.ts';
+import {
+  convertedEnding,
+  describePackage,
+  type DescribeOptions,
+  type Found,
+  type FoundLora,
+  type Part,
+  type Tokenizer,
+} from './describe-package.ts';
+import { expertNamed, pairExperts } from './experts.ts';
 import { checkLoraFits, readLora } from './lora.ts';
-import { manifestName, manifestSchema, type Manifest, type PackageFile } from './manifest.ts';
-import { metadataNumber, modelCard } from './model-metadata.ts';
-import { hashFile, openPackage, packageHash, tokenizerPieces, type ModelPackage } from './package.ts';
+import { manifestName, type Manifest } from './manifest.ts';
+import { openPackage, tokenizerPieces, type ModelPackage } from './package.ts';
 import { recognise, type Recognised } from './recognise.ts';
 import { checkpointNames, openCheckpoint } from './open-checkpoint.ts';
 
-export interface ImportOptions {
+export interface ImportOptions extends DescribeOptions {
   /** Files to use, inside the folder; all that are found there where left out. */
   readonly files?: readonly string[];
-  /** Default: made from the folder's name. */
-  readonly id?: string;
-  /** Default: what the model calls itself, else the name of its file. */
-  readonly name?: string;
-  readonly licence?: string;
-  /** Called while files are hashed, with the bytes read so far and in all. */
-  readonly onBytes?: (done: number, total: number) => void;
   /** Called while a file is converted, with its name and the bytes written so far and in all. */
   readonly onConvert?: (file: string, done: number, total: number) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** Most files looked at, and how deep below the folder. */
@@ -31,18 +33,6 @@ const maxDepth = 3;
 const tokenizerNames = new Set(['spiece.model', 'tokenizer.json']);
 const tokenizerTensor = 'spiece_model';
 const unreadable = /\.(bin|ckpt)$/i;
-/** Strengths of spec §2: Pusa's own, and what other LoRAs are made for. */
-const pusaStrength = 1.4;
-
-type Part<F extends Recognised['family']> = Extract<Recognised, { family: F }>;
-
-/** The parts of a model found among files, open. */
-interface Found {
-  readonly dit: Part<'dit'>;
-  readonly vae: Part<'vae'>;
-  readonly umt5: Part<'umt5'>;
-  readonly loras: readonly Checkpoint[];
-}
 
 /**
  * Makes a model package of the files in a folder where they lie: recognises them, checks that they belong together,
@@ -58,19 +48,29 @@ export async function importPackage(folder: string, options: ImportOptions = {})
       'Choose the folder with the model files.',
     );
   });
-  const files = await chosenFiles(root, options.files);
+  const files = await chosenFiles(root, options);
+  const place = options.into === undefined ? root : await madeFolder(options.into);
   const opened: Checkpoint[] = [];
   try {
     const recognised = await recogniseAll(files, opened);
     await checkTogether(recognised);
     const found = await convertAll(recognised, opened, options);
     const tokenizer = await findTokenizer(found.umt5, files);
-    const manifest = await describe(root, found, tokenizer, options);
-    await writeManifest(root, manifest);
+    const manifest = await describePackage(place, found, tokenizer, options);
+    await writeManifest(place, manifest);
   } finally {
     for (const checkpoint of opened) await checkpoint.close();
   }
-  return openPackage(root);
+  return openPackage(place);
+}
+
+async function madeFolder(folder: string): Promise<string> {
+  try {
+    await mkdir(folder, { recursive: true });
+    return await realpath(folder);
+  } catch (thrown) {
+    throw toPusaError(thrown);
+  }
 }
 
 /** Under another name first, so that an interrupted import leaves the former manifest whole. */
@@ -85,10 +85,15 @@ async function writeManifest(root: string, manifest: Manifest): Promise<void> {
 }
 
 /** Absolute paths of the files to consider, sorted, so that an import does not depend on the disk's order. */
-async function chosenFiles(root: string, chosen: readonly string[] | undefined): Promise<string[]> {
+async function chosenFiles(
+  root: string,
+  { files: chosen, into }: Pick<ImportOptions, 'files' | 'into'>,
+): Promise<string[]> {
   if (chosen === undefined) return (await listFiles(root, maxDepth)).sort();
   const files = chosen.map((file) => resolve(root, file));
-  const outside = files.find((file) => relative(root, file).split(sep)[0] === '..' || !file.startsWith(root));
+  const isOutside = (file: string): boolean =>
+    relative(root, file).split(sep)[0] === '..' || !file.startsWith(root);
+  const outside = into === undefined ? files.find(isOutside) : undefined;
   if (outside !== undefined) {
     throw new PusaError(
       'MODEL_NOT_FOUND',
@@ -150,36 +155,38 @@ async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Pro
         : `"${basename(other)}" cannot be read; take the .safetensors file of the same network.`,
     );
   };
+  const pair = pairExperts(parts.filter((part) => part.family === 'dit'));
   return {
-    dit: one('dit', 'diffusion model'),
+    dit: pair?.high ?? one('dit', 'diffusion model'),
+    lowNoise: pair?.low ?? null,
     vae: one('vae', 'VAE'),
     umt5: one('umt5', 'text encoder'),
-    loras: parts.filter((part) => part.family === 'lora').map((part) => part.checkpoint),
+    loras: parts
+      .filter((part) => part.family === 'lora')
+      .map(({ checkpoint }) => ({ checkpoint, expert: pair === null ? null : expertNamed(checkpoint) })),
   };
 }
 
 async function checkTogether({ dit, vae, umt5, loras }: Found): Promise<void> {
-  const apart = (what: string): PusaError =>
-    new PusaError(
-      'CHECKPOINT_WRONG_FAMILY',
-      `These files do not belong together: ${what}.`,
-      'Take files of one model.',
-    );
+  const apart = (what: string, remedy = 'Take files of one model.'): PusaError =>
+    new PusaError('CHECKPOINT_WRONG_FAMILY', `These files do not belong together: ${what}.`, remedy);
   if (dit.config.inDim !== vae.config.zDim) {
-    throw apart(`the diffusion model has ${dit.config.inDim} latent channels, the VAE ${vae.config.zDim}`);
+    throw apart(
+      `the diffusion model has ${dit.config.inDim} latent channels, the VAE ${vae.config.zDim}`,
+      'TI2V 5B takes wan2.2_vae.safetensors; all others take wan_2.1_vae.safetensors.',
+    );
   }
   if (dit.config.textDim !== umt5.config.dim) {
     throw apart(
       `the diffusion model reads text of width ${dit.config.textDim}, the encoder gives ${umt5.config.dim}`,
     );
   }
-  for (const checkpoint of loras) {
+  for (const { checkpoint } of loras) {
     checkLoraFits(await readLora(checkpoint), (name) => dit.checkpoint.entries.get(name)?.shape);
   }
 }
 
-/** Beside the file it was made of, whose size and time it remembers: made once, made again when they change. */
-const convertedEnding = '.pusa.safetensors';
+/** What a converted file remembers of its source. */
 const madeOf = 'pusa.made_of';
 
 /** Every part in a number format that graphs can use, converted where it is not. */
@@ -192,18 +199,23 @@ async function convertAll(found: Found, opened: Checkpoint[], options: ImportOpt
     opened.push(converted);
     return converted;
   };
-  const loras: Checkpoint[] = [];
-  for (const lora of found.loras) loras.push(await usable(lora));
+  const loras: FoundLora[] = [];
+  for (const { checkpoint, expert } of found.loras)
+    loras.push({ checkpoint: await usable(checkpoint), expert });
+  const { lowNoise } = found;
   return {
     dit: { ...found.dit, checkpoint: await usable(found.dit.checkpoint) },
+    lowNoise: lowNoise === null ? null : { ...lowNoise, checkpoint: await usable(lowNoise.checkpoint) },
     vae: { ...found.vae, checkpoint: await usable(found.vae.checkpoint) },
     umt5: { ...found.umt5, checkpoint: await usable(found.umt5.checkpoint) },
     loras,
   };
 }
 
-async function convert(checkpoint: Checkpoint, { onConvert, signal }: ImportOptions): Promise<Checkpoint> {
-  const path = `${checkpoint.path}${convertedEnding}`;
+async function convert(checkpoint: Checkpoint, options: ImportOptions): Promise<Checkpoint> {
+  const { onConvert, signal, into } = options;
+  const path =
+    into === undefined ? `${checkpoint.path}${convertedEnding}` : await convertedPath(into, checkpoint.path);
   const name = basename(checkpoint.path);
   const stats = await Promise.all(checkpoint.files.map((file) => stat(file)));
   const source = stats.map(({ size, mtimeMs }) => `${size}@${Math.floor(mtimeMs)}`).join(' ');
@@ -231,15 +243,18 @@ async function convert(checkpoint: Checkpoint, { onConvert, signal }: ImportOpti
   return openCheckpoint(path);
 }
 
+/** In a folder of its own for each source: files of different folders may have one name. */
+async function convertedPath(into: string, source: string): Promise<string> {
+  const folder = join(into, createHash('sha256').update(source).digest('hex').slice(0, 12));
+  return join(await madeFolder(folder), `${basename(source)}${convertedEnding}`);
+}
+
 /** What a file says of its network in our own words or the trainer's. */
 function ownMetadata({ metadata }: Checkpoint): Record<string, string> {
   return Object.fromEntries(
     Object.entries(metadata).filter(([key]) => key.startsWith('pusa.') || key === 'model_type'),
   );
 }
-
-type Tokenizer =
-  { readonly from: 'tensor'; readonly name: string } | { readonly from: 'file'; readonly path: string };
 
 /** The tokenizer inside the text encoder, else the file nearest to it (spec §5). */
 async function findTokenizer(
@@ -274,117 +289,4 @@ async function findTokenizer(
   }
   check(new Uint8Array(await readFile(path)));
   return { from: 'file', path };
-}
-
-async function describe(
-  root: string,
-  { dit, vae, umt5, loras }: Found,
-  tokenizer: Tokenizer,
-  options: ImportOptions,
-): Promise<Manifest> {
-  const inner = (file: string): string => relative(root, file).split(sep).join('/');
-  const hash = await hasher(
-    [
-      ...filesOfCheckpoint(dit.checkpoint),
-      ...loras.flatMap(filesOfCheckpoint),
-      ...filesOfCheckpoint(vae.checkpoint),
-      ...filesOfCheckpoint(umt5.checkpoint),
-      ...(tokenizer.from === 'file' ? [tokenizer.path] : []),
-    ],
-    inner,
-    options.onBytes,
-  );
-  const files = async ({ checkpoint }: { checkpoint: Checkpoint }): Promise<PackageFile[]> => {
-    const all: PackageFile[] = [];
-    for (const file of filesOfCheckpoint(checkpoint)) all.push(await hash(file));
-    return all;
-  };
-  // One LoRA follows the strength of each generation: Pusa's, or the only one there is.
-  const liveIndex = Math.max(0, loras.findIndex(isPusa));
-  const recommendedStrength = metadataNumber(dit.checkpoint, 'pusa.recommended_lora_strength');
-  const described: Manifest['loras'] = [];
-  for (const [index, checkpoint] of loras.entries()) {
-    described.push({
-      file: await hash(checkpoint.path),
-      name: basename(checkpoint.path).replace(/(\.(safetensors|pth|pt|pusa))+$/, ''),
-      defaultStrength:
-        (index === liveIndex ? recommendedStrength : undefined) ?? (isPusa(checkpoint) ? pusaStrength : 1),
-      live: index === liveIndex,
-    });
-  }
-  const card = modelCard(dit.checkpoint);
-  const live = described.find((lora) => lora.live);
-  const parts = {
-    dit: { open: inner(dit.checkpoint.path), files: await files(dit), config: dit.config },
-    loras: described,
-    vae: {
-      file: await hash(vae.checkpoint.path),
-      config: {
-        ...vae.config,
-        dimMult: [...vae.config.dimMult],
-        temporalDownsample: [...vae.config.temporalDownsample],
-        mean: [...vae.config.mean],
-        std: [...vae.config.std],
-      },
-    },
-    textEncoder: { open: inner(umt5.checkpoint.path), files: await files(umt5), config: umt5.config },
-    tokenizer:
-      tokenizer.from === 'file'
-        ? { from: 'file' as const, file: await hash(tokenizer.path) }
-        : { ...tokenizer },
-  };
-  const manifest = manifestSchema.safeParse({
-    version: 1,
-    id: options.id ?? idOf(basename(root)),
-    name:
-      options.name ??
-      card.name ??
-      basename(dit.checkpoint.path).replace(/(\.(safetensors|index\.json|pth|pt|gguf|pusa))+$/, ''),
-    licence: options.licence ?? card.licence ?? 'Not stated',
-    hash: packageHash(parts),
-    family: 'wan2.1',
-    ...parts,
-    recommended: {
-      ...card.recommended,
-      loraStrength: recommendedStrength ?? live?.defaultStrength ?? 1,
-    },
-    native: card.native,
-  } satisfies Manifest);
-  if (manifest.success) return manifest.data;
-  const issue = manifest.error.issues[0]!;
-  throw new PusaError(
-    'CHECKPOINT_INVALID',
-    `The model states an impossible value at "${issue.path.join('.')}" (${issue.message}).`,
-    'Ask its author for a corrected file.',
-  );
-}
-
-/** The path it is opened by first, then its shards. */
-function filesOfCheckpoint({ path, files }: Checkpoint): string[] {
-  return [...new Set([path, ...files])];
-}
-
-function isPusa({ path, metadata }: Checkpoint): boolean {
-  return /pusa/i.test(basename(path)) || /^pusa/i.test(metadata['model_type'] ?? '');
-}
-
-function idOf(name: string): string {
-  return name.replaceAll(/[^A-Za-z0-9_-]+/g, '-').slice(0, 64) || 'model';
-}
-
-/** Hashes files on demand, counting bytes over all of them. */
-async function hasher(
-  all: readonly string[],
-  inner: (file: string) => string,
-  onBytes: ImportOptions['onBytes'],
-): Promise<(file: string) => Promise<PackageFile>> {
-  let total = 0;
-  for (const file of all) total += (await stat(file)).size;
-  let before = 0;
-  return async (file) => {
-    const { size: bytes } = await stat(file);
-    const sha256 = await hashFile(file, (done) => onBytes?.(before + done, total));
-    before += bytes;
-    return { path: inner(file), bytes, sha256 };
-  };
 }

@@ -51,7 +51,7 @@ export function umt5Inventory(config: Umt5Config): Inventory {
   return tensors.set('norm.weight', [dim]);
 }
 
-/** All tensors of a Wan2.1 VAE (spec §4.3). */
+/** All tensors of a VAE of Wan2.1 or Wan2.2 (spec §4.3, §6). */
 export function vaeInventory(config: VaeConfig): Inventory {
   const tensors = new Map<string, readonly number[]>();
   for (const step of [...encoderSteps(config), ...decoderSteps(config)]) addVaeStep(tensors, step);
@@ -94,6 +94,12 @@ function addVaeStep(tensors: Map<string, readonly number[]>, step: VaeStep): voi
       return;
     case 'doubleTime':
       convolution(`${step.key}.time_conv`, [2 * step.width, step.width, 3, 1, 1]);
+      return;
+    case 'toPatches':
+    case 'fromPatches':
+    case 'branch':
+    case 'shortcutDown':
+    case 'shortcutUp':
       return;
   }
 }

@@ -1,11 +1,15 @@
 import type { Denoiser, TextEncoder, VideoCodec } from '../networks.ts';
+import { planMemory, type MemoryInput, type MemoryPlan, type ModelNeeds } from '../../core/plan/memory.ts';
 import type { Provider, Runtime } from '../runtime/runtime.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
-import { attachLoras, checkpointWeights } from '../wan/checkpoint-weights.ts';
+import { attachLoras, checkpointWeights, commonFolder } from '../wan/checkpoint-weights.ts';
 import { createDenoiser } from '../wan/dit.ts';
+import { createExperts } from '../wan/experts.ts';
 import { createTextEncoder } from '../wan/umt5.ts';
 import { createVideoCodec, decoderBytesPerCell } from '../wan/vae.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { expertOf, type Expert, type Manifest } from './manifest.ts';
+import { readModelNeeds } from './model-needs.ts';
 import type { ModelPackage } from './package.ts';
 
 /** The networks of a package on a runtime, each opened when first asked for. */
@@ -15,20 +19,22 @@ export interface LoadedModel {
   readonly provider: Provider;
   /** Forecast of the autoencoder's memory in bytes for each latent pixel of a frame (or tile). */
   readonly codecBytesPerCell: number;
-  textEncoder(): Promise<TextEncoder>;
-  denoiser(): Promise<Denoiser>;
+  /** How the networks are run at a level of `planMemory`, and what that takes. */
+  plan(level?: number): Promise<MemoryPlan>;
+  /** @param level as for `plan`; asking for another one makes the network anew and releases the old one */
+  textEncoder(level?: number): Promise<TextEncoder>;
+  denoiser(level?: number): Promise<Denoiser>;
   codec(): Promise<VideoCodec>;
   /** Releases all networks and closes their files. */
   release(): Promise<void>;
 }
 
 export interface LoadOptions {
-  /** Memory that networks may stay loaded in, in bytes; beyond it their graphs are loaded for each turn. */
+  /** Memory of the device the networks run on that can be had, in bytes; default: of this machine. */
   readonly availableBytes?: number;
+  /** What is to be generated; default what the model was made for. */
+  readonly size?: Pick<MemoryInput, 'width' | 'height' | 'frames'>;
 }
-
-/** Share of the memory that a network which stays loaded may take; the rest is for its activations. */
-const share = 0.5;
 
 /** Prepares the networks of a package; nothing is opened yet. */
 export function loadModel(
@@ -36,63 +42,107 @@ export function loadModel(
   modelPackage: ModelPackage,
   options: LoadOptions = {},
 ): LoadedModel {
-  const { folder, manifest } = modelPackage;
+  const { manifest } = modelPackage;
   const open: Checkpoint[] = [];
   const made: { release(): Promise<void> }[] = [];
   const keep = (checkpoint: Checkpoint): Checkpoint => {
     open.push(checkpoint);
     return checkpoint;
   };
-  const once = <T extends { release(): Promise<void> }>(make: () => Promise<T>): (() => Promise<T>) => {
-    let network: Promise<T> | undefined;
-    return () => {
-      network ??= make().then((result) => {
+  /** A network for each level asked for, one at a time. */
+  const leveled = <T extends { release(): Promise<void> }>(
+    make: (level: number) => Promise<T>,
+  ): ((level?: number) => Promise<T>) => {
+    let current: { readonly level: number; readonly network: Promise<T> } | null = null;
+    return async (level = 0) => {
+      if (current?.level === level) return current.network;
+      await current?.network.then(
+        (old) => old.release(),
+        () => undefined,
+      );
+      const network = make(level).then((result) => {
         made.push(result);
         return result;
       });
+      current = { level, network };
       // A failure is not remembered: the file may be back the next time.
-      network.catch(() => (network = undefined));
+      network.catch(() => (current = null));
       return network;
     };
   };
-  const keepLoaded = (checkpoints: readonly Checkpoint[]): boolean =>
-    residentBytes(runtime.provider, checkpoints) <=
-    (options.availableBytes ?? process.availableMemory()) * share;
+  let needs: Promise<ModelNeeds> | null = null;
+  const plan = async (level = 0): Promise<MemoryPlan> => {
+    needs ??= readModelNeeds(modelPackage, runtime.provider);
+    needs.catch(() => (needs = null));
+    return planMemory({
+      needs: await needs,
+      provider: runtime.provider,
+      availableBytes: options.availableBytes ?? process.availableMemory(),
+      ...(options.size ?? manifest.native),
+      attention: runtime.forms.attention,
+      attentionRows: runtime.forms.attentionRows,
+      level,
+    });
+  };
 
   return {
     hash: manifest.hash,
     provider: runtime.provider,
     codecBytesPerCell: decoderBytesPerCell(manifest.vae.config),
 
-    textEncoder: once(async () => {
+    plan,
+
+    textEncoder: leveled(async (level) => {
+      const { keepText } = await plan(level);
       const checkpoint = keep(await modelPackage.openTextEncoder());
       const tokenizer = createTokenizer(await modelPackage.readTokenizer());
-      const weights = checkpointWeights(checkpoint, folder);
+      const weights = checkpointWeights(checkpoint, commonFolder([checkpoint]));
       return createTextEncoder(runtime, manifest.textEncoder.config, weights, tokenizer, {
         textLength: manifest.dit.config.textLength,
-        keepLoaded: keepLoaded([checkpoint]),
+        keepLoaded: keepText,
       });
     }),
 
-    denoiser: once(async () => {
-      const checkpoint = keep(await modelPackage.openDit());
-      const loras = await modelPackage.openLoras();
-      for (const lora of loras) keep(lora.checkpoint);
-      const attached = attachLoras(
-        { ...checkpointWeights(checkpoint, folder), folder },
-        loras.map((lora, index) => {
-          const { live, defaultStrength } = manifest.loras[index]!;
-          return { lora, strength: live ? 'live' : defaultStrength };
-        }),
-      );
-      return createDenoiser(runtime, manifest.dit.config, attached.weights, attached.loras, {
-        keepLoaded: keepLoaded([checkpoint, ...loras.map((lora) => lora.checkpoint)]),
+    denoiser: leveled(async (level) => {
+      const { residentBlocks, attentionRows, feedForwardChunks, arena, keepBoth } = await plan(level);
+      const expert = async (which: Expert): Promise<Denoiser> => {
+        const stated = expertOf(manifest, which);
+        const checkpoint = keep(await modelPackage.openDit(which));
+        const loras = await modelPackage.openLoras(which);
+        const all = [checkpoint, ...loras.map((lora) => keep(lora.checkpoint))];
+        const attached = attachLoras(
+          checkpointWeights(checkpoint, commonFolder(all)),
+          loras.map((lora, index) => {
+            const { live, defaultStrength } = stated.loras[index]!;
+            return { lora, strength: live ? 'live' : defaultStrength };
+          }),
+        );
+        return createDenoiser(runtime, stated.dit.config, attached.weights, attached.loras, {
+          residentBlocks,
+          attentionRows,
+          feedForwardChunks,
+          arena,
+        });
+      };
+      const high = await expert('high');
+      if (manifest.lowNoise === undefined) return high;
+      const low = await expert('low');
+      return createExperts({
+        high,
+        low,
+        boundary: manifest.lowNoise.boundary,
+        lowStrength: lowStrength(manifest),
+        keepBoth,
       });
     }),
 
-    codec: once(async () => {
+    codec: leveled(async () => {
       const checkpoint = keep(await modelPackage.openVae());
-      return createVideoCodec(runtime, manifest.vae.config, checkpointWeights(checkpoint, folder));
+      return createVideoCodec(
+        runtime,
+        manifest.vae.config,
+        checkpointWeights(checkpoint, commonFolder([checkpoint])),
+      );
     }),
 
     async release() {
@@ -102,14 +152,10 @@ export function loadModel(
   };
 }
 
-/** Memory of a network's weights once loaded: float32 on the CPU stays in the file, all else becomes float32. */
-function residentBytes(provider: Provider, checkpoints: readonly Checkpoint[]): number {
-  let bytes = 0;
-  for (const { entries } of checkpoints) {
-    for (const { dtype, shape } of entries.values()) {
-      if (provider === 'cpu' && dtype === 'F32') continue;
-      bytes += 4 * shape.reduce((product, side) => product * side, 1);
-    }
-  }
-  return bytes;
+/** What a strength is multiplied with for the low-noise expert: its live LoRA's default by the other's. */
+function lowStrength(manifest: Manifest): number {
+  const defaultOf = (expert: Expert): number | undefined =>
+    expertOf(manifest, expert).loras.find(({ live }) => live)?.defaultStrength;
+  const [high, low] = [defaultOf('high'), defaultOf('low')];
+  return high === undefined || low === undefined || high === 0 ? 1 : low / high;
 }

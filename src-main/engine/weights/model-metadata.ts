@@ -63,22 +63,29 @@ export interface ModelCard {
   };
 }
 
-/** Reads the card from the metadata of the diffusion model. Defaults: spec §3.3, §3.4. */
-export function modelCard(checkpoint: Checkpoint): ModelCard {
-  const number = (key: string, otherwise: number): number => metadataNumber(checkpoint, key) ?? otherwise;
+/** What a file that states nothing is taken for: Pusa's settings (spec §3.3, §3.4), Wan's own for TI2V 5B (spec §6). */
+const published = {
+  textToVideo: { steps: 30, cfg: 3, shift: 5, width: 832, height: 480, fps: 16, frames: 81 },
+  ti2v5b: { steps: 50, cfg: 5, shift: 5, width: 1280, height: 704, fps: 24, frames: 121 },
+} as const;
+
+/** Reads the card from the metadata of the diffusion model. @param kind says which defaults count */
+export function modelCard(checkpoint: Checkpoint, kind: keyof typeof published = 'textToVideo'): ModelCard {
+  const otherwise = published[kind];
+  const number = (key: string, value: number): number => metadataNumber(checkpoint, key) ?? value;
   return {
     name: metadataText(checkpoint, 'pusa.name'),
     licence: metadataText(checkpoint, 'pusa.licence'),
     recommended: {
-      steps: number('pusa.recommended_steps', 30),
-      cfg: number('pusa.recommended_cfg', 3),
-      shift: number('pusa.recommended_shift', 5),
+      steps: number('pusa.recommended_steps', otherwise.steps),
+      cfg: number('pusa.recommended_cfg', otherwise.cfg),
+      shift: number('pusa.recommended_shift', otherwise.shift),
     },
     native: {
-      width: number('pusa.native_width', 832),
-      height: number('pusa.native_height', 480),
-      fps: number('pusa.native_fps', 16),
-      frames: number('pusa.native_frames', 81),
+      width: number('pusa.native_width', otherwise.width),
+      height: number('pusa.native_height', otherwise.height),
+      fps: number('pusa.native_fps', otherwise.fps),
+      frames: number('pusa.native_frames', otherwise.frames),
     },
   };
 }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { withBlocks } from './block-view.ts';
 import { invalid, type Checkpoint } from './checkpoint.ts';
 import { ggufMagic, openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
@@ -11,7 +12,7 @@ export const checkpointNames = /\.(safetensors|safetensors\.index\.json|pth|pt|g
 
 /**
  * Opens a checkpoint of any format that is read, told by its first bytes: safetensors (also sharded, by its
- * `.index.json`), GGUF, PyTorch's zip. 8-bit floats come with their scales.
+ * `.index.json`), GGUF, PyTorch's zip. 8-bit floats come with their scales, matrices in blocks as one.
  * @throws PusaError FILE_NOT_FOUND, FILE_EMPTY, CHECKPOINT_INVALID
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
@@ -26,5 +27,5 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   if ((magic & 0xffff) === 0x0280) {
     throw invalid(absolute, 'it is a pickle of an old PyTorch, which cannot be read without executing it');
   }
-  return withScales(await openSafetensors(absolute));
+  return withBlocks(withScales(await openSafetensors(absolute)));
 }

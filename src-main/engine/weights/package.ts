@@ -1,14 +1,22 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
-import { basename, join, relative, resolve, sep } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { parseSpiece } from '../text/spiece.ts';
 import { parseTokenizerJson } from '../text/tokenizer-json.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { readLora, type Lora } from './lora.ts';
-import { filesOf, manifestName, manifestSchema, type Manifest, type PackageFile } from './manifest.ts';
+import {
+  expertOf,
+  filesOf,
+  manifestName,
+  manifestSchema,
+  type Expert,
+  type Manifest,
+  type PackageFile,
+} from './manifest.ts';
 import { recognise, type Recognised } from './recognise.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 
@@ -16,17 +24,17 @@ export type { Manifest } from './manifest.ts';
 
 /** A model package: a folder with a manifest and the tensor files it names. Whoever opens a checkpoint closes it. */
 export interface ModelPackage {
-  /** Absolute, links resolved: every file lies below it. */
+  /** Absolute, links resolved. Files lie below it, or stay where the manifest says. */
   readonly folder: string;
   readonly manifest: Manifest;
-  /** The diffusion model under official names. */
-  openDit(): Promise<Checkpoint>;
+  /** The diffusion model under official names. @param expert of two; default the high-noise one, or the only one */
+  openDit(expert?: Expert): Promise<Checkpoint>;
   /** The VAE under official names. */
   openVae(): Promise<Checkpoint>;
   /** The text encoder under official names. */
   openTextEncoder(): Promise<Checkpoint>;
-  /** The LoRAs in the manifest's order. */
-  openLoras(): Promise<Lora[]>;
+  /** The LoRAs of an expert in the manifest's order. */
+  openLoras(expert?: Expert): Promise<Lora[]>;
   /** Bytes of the `spiece.model` or `tokenizer.json`. */
   readTokenizer(): Promise<Uint8Array>;
 }
@@ -43,7 +51,7 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
   for (const file of filesOf(manifest)) await checkFile(root, manifest, file);
 
   const open = async (inner: string, family: Recognised['family'], config: unknown): Promise<Checkpoint> => {
-    const checkpoint = await openCheckpoint(join(root, inner));
+    const checkpoint = await openCheckpoint(resolve(root, inner));
     try {
       const recognised = recognise(checkpoint);
       if (
@@ -64,14 +72,17 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
   return {
     folder: root,
     manifest,
-    openDit: () => open(manifest.dit.open, 'dit', manifest.dit.config),
+    openDit: (expert = 'high') => {
+      const { dit } = expertOf(manifest, expert);
+      return open(dit.open, 'dit', dit.config);
+    },
     openVae: () => open(manifest.vae.file.path, 'vae', manifest.vae.config),
     openTextEncoder: () => open(manifest.textEncoder.open, 'umt5', manifest.textEncoder.config),
-    async openLoras() {
+    async openLoras(expert = 'high') {
       const loras: Lora[] = [];
       try {
-        for (const { file } of manifest.loras)
-          loras.push(await readLora(await openCheckpoint(join(root, file.path))));
+        for (const { file } of expertOf(manifest, expert).loras)
+          loras.push(await readLora(await openCheckpoint(resolve(root, file.path))));
       } catch (thrown) {
         for (const { checkpoint } of loras) await checkpoint.close();
         throw thrown;
@@ -80,8 +91,9 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
     },
     async readTokenizer() {
       const { tokenizer } = manifest;
-      if (tokenizer.from === 'file') return new Uint8Array(await readFile(join(root, tokenizer.file.path)));
-      const checkpoint = await openCheckpoint(join(root, manifest.textEncoder.open));
+      if (tokenizer.from === 'file')
+        return new Uint8Array(await readFile(resolve(root, tokenizer.file.path)));
+      const checkpoint = await openCheckpoint(resolve(root, manifest.textEncoder.open));
       try {
         return await checkpoint.readBytes(tokenizer.name);
       } finally {
@@ -112,7 +124,7 @@ export async function verifyPackage(
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   let before = 0;
   for (const { path, bytes, sha256 } of files) {
-    const found = await hashFile(join(folder, path), (done) => onBytes?.(before + done, total));
+    const found = await hashFile(resolve(folder, path), (done) => onBytes?.(before + done, total));
     if (found !== sha256) throw invalidPackage(manifest.name, `"${path}" has changed since it was imported`);
     before += bytes;
   }
@@ -171,7 +183,7 @@ async function parseManifest(path: string, bytes: number): Promise<Manifest> {
   }
   const version =
     typeof parsed === 'object' && parsed !== null && 'version' in parsed ? parsed.version : undefined;
-  if (typeof version === 'number' && version > 1) {
+  if (typeof version === 'number' && version > 2) {
     throw invalidPackage(shown, 'it was imported by a newer version of Pusa Studio');
   }
   const manifest = manifestSchema.safeParse(parsed);
@@ -179,8 +191,8 @@ async function parseManifest(path: string, bytes: number): Promise<Manifest> {
     const issue = manifest.error.issues[0]!;
     throw invalidPackage(shown, `its manifest is wrong at "${issue.path.join('.')}" (${issue.message})`);
   }
-  const { dit, textEncoder } = manifest.data;
-  for (const part of [dit, textEncoder]) {
+  const { dit, lowNoise, textEncoder } = manifest.data;
+  for (const part of [dit, ...(lowNoise === undefined ? [] : [lowNoise.dit]), textEncoder]) {
     if (!part.files.some((file) => file.path === part.open)) {
       throw invalidPackage(shown, `its manifest opens "${part.open}" without listing it`);
     }
@@ -189,7 +201,7 @@ async function parseManifest(path: string, bytes: number): Promise<Manifest> {
 }
 
 async function checkFile(root: string, { name }: Manifest, file: PackageFile): Promise<void> {
-  const path = join(root, file.path);
+  const path = resolve(root, file.path);
   const real = await realpath(path).catch(() => null);
   if (real === null) {
     throw new PusaError(
@@ -198,7 +210,12 @@ async function checkFile(root: string, { name }: Manifest, file: PackageFile): P
       'Bring the file back, or import the model again.',
     );
   }
-  if (relative(root, real).split(sep)[0] === '..' || resolve(root, relative(root, real)) !== real) {
+  // What stays in a folder of its own may be a link there: Hugging Face's cache is made of them.
+  const isInside = !isAbsolute(file.path);
+  if (
+    isInside &&
+    (relative(root, real).split(sep)[0] === '..' || resolve(root, relative(root, real)) !== real)
+  ) {
     throw invalidPackage(name, `"${file.path}" is a link to outside the package's folder`);
   }
   const { size } = await stat(real);

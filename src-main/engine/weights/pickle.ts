@@ -56,8 +56,11 @@ const maxObjects = 2_000_000;
  */
 export function readStateDict(bytes: Uint8Array): Map<string, PickledTensor> {
   const tensors = new Map<string, PickledTensor>();
+  let visited = 0;
   const collect = (value: unknown, prefix: string, depth: number): void => {
     if (depth > maxDepth) throw new PickleRefused('its dictionaries are nested too deeply');
+    // One dictionary may stand in many places: few bytes can describe more places than there is time for.
+    if (++visited > maxObjects) throw new PickleRefused('it is longer than any model needs');
     if (value instanceof Tensor) tensors.set(prefix, value);
     if (!(value instanceof Map)) return;
     for (const [key, item] of value as Map<unknown, unknown>) {
@@ -191,7 +194,11 @@ class Unpickler {
       case 0x93: {
         // STACK_GLOBAL
         const [module, name] = stack.splice(-2);
-        stack.push(new Global(`${String(module)}.${String(name)}`));
+        // Anything else as text could be longer than memory.
+        if (typeof module !== 'string' || typeof name !== 'string') {
+          throw new PickleRefused('its pickle is torn');
+        }
+        stack.push(new Global(`${module}.${name}`));
         return;
       }
       case 0x51: // BINPERSID

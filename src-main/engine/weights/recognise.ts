@@ -2,18 +2,14 @@ import { basename } from 'node:path';
 import { PusaError } from '../../core/errors.ts';
 import type { DitConfig } from '../wan/dit-config.ts';
 import type { Umt5Config } from '../wan/umt5-config.ts';
-import {
-  decoderLayers,
-  encoderLayers,
-  wanLatentMean,
-  wanLatentStd,
-  type VaeConfig,
-} from '../wan/vae-config.ts';
-import { clip, type Checkpoint } from './checkpoint.ts';
-import { ditInventory, umt5Inventory, vaeInventory, type Inventory } from './inventory.ts';
+import type { VaeConfig } from '../wan/vae-config.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { ditInventory, umt5Inventory } from './inventory.ts';
 import { ditName, renamed, stripPrefix, umt5Name } from './key-maps.ts';
 import { looksLikeLora } from './lora.ts';
 import { metadataNumber } from './model-metadata.ts';
+import { checkInventory, shapesOf, take, wrongFamily } from './recognise-checks.ts';
+import { vaeConfig } from './recognise-vae.ts';
 
 /** What a checkpoint is. `checkpoint` has its tensors under official names. */
 export type Recognised =
@@ -24,12 +20,6 @@ export type Recognised =
 
 const headWidth = 128;
 const wanTextLength = 512;
-const take = {
-  dit: 'Take the text-to-video model of Wan2.1, for example wan2.1_t2v_14B_bf16.safetensors.',
-  vae: 'Take the VAE of Wan2.1, for example wan_2.1_vae.safetensors.',
-  umt5: 'Take the UMT5-XXL encoder, for example umt5_xxl_fp16.safetensors.',
-  any: 'Take the files of Wan2.1 text-to-video: the diffusion model, its VAE and the UMT5-XXL encoder.',
-} as const;
 
 /**
  * Tells from names and shapes what a checkpoint is, and that it is whole.
@@ -52,24 +42,28 @@ export function recognise(checkpoint: Checkpoint): Recognised {
   if (names.some((name) => /^(first_stage_model\.|vae\.)?(encoder|decoder)\./.test(name))) {
     return { family: 'vae', config: vaeConfig(vae), checkpoint: vae };
   }
-  throw wrongFamily(checkpoint, 'it is none of the networks of Wan2.1', take.any);
+  throw wrongFamily(checkpoint, 'it is none of the networks of Wan2.1 or Wan2.2', take.any);
 }
+
+/** Variants that share most names with text to video but need inputs that nothing here gives. */
+const variants: readonly (readonly [RegExp, string])[] = [
+  [/^vace_/, 'VACE'],
+  [/^(casual_audio_encoder|audio_injector)\./, 'speech-to-video'],
+  [/^(motion_encoder|face_adapter|face_encoder)\./, 'character animation'],
+  [/^control_adapter\./, 'camera control'],
+];
 
 function ditConfig(checkpoint: Checkpoint): DitConfig {
   const { entries } = checkpoint;
   const shape = shapesOf(checkpoint, take.dit);
   const names = [...entries.keys()];
-  if (names.some((name) => name.startsWith('vace_'))) {
-    throw wrongFamily(checkpoint, 'it is the VACE variant', take.dit);
-  }
+  const variant = variants.find(([pattern]) => names.some((name) => pattern.test(name)));
+  if (variant !== undefined) throw wrongFamily(checkpoint, `it is the ${variant[1]} variant`, take.dit);
   const [dim, inDim] = shape('patch_embedding.weight', 5) as [number, number];
   if (inDim === 36 || names.some((name) => name.startsWith('img_emb.') || name.includes('.k_img.'))) {
     throw wrongFamily(checkpoint, 'it is an image-to-video model, which Pusa cannot use', take.dit);
   }
   const outDim = shape('head.head.weight', 2)[0]! / 4;
-  if (inDim === 48 && outDim === 48) {
-    throw wrongFamily(checkpoint, 'it is the 5B model of Wan2.2', take.dit);
-  }
   if (inDim !== outDim) {
     throw wrongFamily(
       checkpoint,
@@ -129,83 +123,6 @@ function umt5Config(checkpoint: Checkpoint): Umt5Config {
   return config;
 }
 
-function vaeConfig(checkpoint: Checkpoint): VaeConfig {
-  const { entries } = checkpoint;
-  const names = [...entries.keys()];
-  if (names.some((name) => name.startsWith('encoder.downsamples.0.downsamples.'))) {
-    throw wrongFamily(checkpoint, 'it is the VAE of Wan2.2', take.vae);
-  }
-  if (
-    !names.some((name) => name.startsWith('encoder.downsamples.') || name.startsWith('decoder.upsamples.'))
-  ) {
-    throw wrongFamily(
-      checkpoint,
-      'it is the VAE of another family, or under names of another tool',
-      take.vae,
-    );
-  }
-  const shape = shapesOf(checkpoint, take.vae);
-  const [dim, colours] = shape('encoder.conv1.weight', 5) as [number, number];
-  if (colours !== 3)
-    throw wrongFamily(checkpoint, `its encoder takes ${colours} channels instead of 3`, take.vae);
-  const zDim = shape('conv2.weight', 5)[0]!;
-
-  // Stages end at a resampling: count the blocks before the first, and the width of each.
-  const dimMult: number[] = [];
-  const temporalDownsample: boolean[] = [];
-  let numResBlocks = 0;
-  let blocks = 0;
-  let width = dim;
-  for (let layer = 0; ; layer++) {
-    const key = `encoder.downsamples.${layer}`;
-    if (entries.has(`${key}.residual.6.weight`)) {
-      width = shape(`${key}.residual.6.weight`, 5)[0]!;
-      blocks++;
-      continue;
-    }
-    dimMult.push(width / dim);
-    if (dimMult.length === 1) numResBlocks = blocks;
-    if (!entries.has(`${key}.resample.1.weight`)) break;
-    temporalDownsample.push(entries.has(`${key}.time_conv.weight`));
-    blocks = 0;
-  }
-  const latent = zDim === wanLatentMean.length;
-  if (!latent || numResBlocks === 0) {
-    throw wrongFamily(
-      checkpoint,
-      `it has ${zDim} latent channels where Wan2.1 has ${wanLatentMean.length}`,
-      take.vae,
-    );
-  }
-  const config: VaeConfig = {
-    dim,
-    zDim,
-    dimMult,
-    numResBlocks,
-    temporalDownsample,
-    mean: wanLatentMean,
-    std: wanLatentStd,
-  };
-  const widths = [...encoderLayers(config), ...decoderLayers(config)].flatMap(({ from, to }) => [from, to]);
-  if (!widths.every((size) => Number.isInteger(size) && size > 0)) {
-    throw wrongFamily(checkpoint, 'its stages have widths that Wan2.1 does not have', take.vae);
-  }
-  checkInventory(checkpoint, vaeInventory(config), take.vae);
-  return config;
-}
-
-/** Shapes by name, of a known rank. */
-function shapesOf(checkpoint: Checkpoint, remedy: string): (name: string, rank: number) => readonly number[] {
-  return (name, rank) => {
-    const entry = checkpoint.entries.get(name);
-    if (entry === undefined) throw incomplete(checkpoint, [name], remedy);
-    if (entry.shape.length !== rank || entry.shape.includes(0)) {
-      throw wrongFamily(checkpoint, `"${clip(name)}" has the shape [${entry.shape.join(', ')}]`, remedy);
-    }
-    return entry.shape;
-  };
-}
-
 /** Numbers blocks by their names, without trusting a huge index: a hole is a missing block. */
 function countBlocks(names: readonly string[]): number {
   const seen = new Set<number>();
@@ -215,34 +132,4 @@ function countBlocks(names: readonly string[]): number {
   }
   // All blocks up to the last, so that a missing one is reported by its name; never more than there are tensors.
   return Math.min(Math.max(0, ...seen) + 1, names.length);
-}
-
-/** Every tensor there, in its shape. */
-function checkInventory(checkpoint: Checkpoint, inventory: Inventory, remedy: string): void {
-  const missing = [...inventory.keys()].filter((name) => !checkpoint.entries.has(name));
-  if (missing.length > 0) throw incomplete(checkpoint, missing, remedy);
-  for (const [name, shape] of inventory) {
-    const entry = checkpoint.entries.get(name)!;
-    if (entry.shape.join() !== shape.join()) {
-      const stated = `"${clip(name)}" has the shape [${entry.shape.join(', ')}] instead of [${shape.join(', ')}]`;
-      throw wrongFamily(checkpoint, stated, remedy);
-    }
-  }
-}
-
-function incomplete(checkpoint: Checkpoint, missing: readonly string[], remedy: string): PusaError {
-  const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
-  return new PusaError(
-    'CHECKPOINT_INCOMPLETE',
-    `"${basename(checkpoint.path)}" is not whole: "${clip(missing[0]!)}"${more} is missing.`,
-    `Download it again; a model in several files is opened by its .index.json. ${remedy}`,
-  );
-}
-
-function wrongFamily(checkpoint: Checkpoint, what: string, remedy: string): PusaError {
-  return new PusaError(
-    'CHECKPOINT_WRONG_FAMILY',
-    `"${basename(checkpoint.path)}" cannot be used: ${what}.`,
-    remedy,
-  );
 }

@@ -100,6 +100,7 @@ function isRowMajor({ shape, strides }: PickledTensor): boolean {
 
 /** A file of the archive: where its local header begins, and how many bytes it holds. */
 interface Member {
+  readonly name: string;
   readonly headerAt: number;
   readonly bytes: number;
 }
@@ -144,7 +145,8 @@ async function readDirectory(file: OpenedFile): Promise<Map<string, Member>> {
     // The compressed size stands between the two and is the same.
     if (entry.getUint32(from + 20, true) === 0xffffffff) takeWide(path, wide);
     if (headerAt === 0xffffffff) headerAt = takeWide(path, wide);
-    members.set(name, { headerAt, bytes });
+    if (members.has(name)) throw invalid(path, `it holds "${clip(name)}" twice`);
+    members.set(name, { name, headerAt, bytes });
     from = next;
   }
   return members;
@@ -176,11 +178,17 @@ function offsetOf(path: string, view: DataView, at: number): number {
   return Number(value);
 }
 
-/** Where a member's bytes begin: its local header has name and padding of its own. */
-async function dataStart(file: OpenedFile, { headerAt, bytes }: Member): Promise<number> {
-  const header = new DataView((await file.read(headerAt, 30)).buffer);
-  if (header.getUint32(0, true) !== zipMagic) throw invalid(file.path, 'its directory points at no file');
-  const start = headerAt + 30 + header.getUint16(26, true) + header.getUint16(28, true);
+/** Where a member's bytes begin: its local header has the name once more, and padding of its own. */
+async function dataStart(file: OpenedFile, { name, headerAt, bytes }: Member): Promise<number> {
+  const expected = new TextEncoder().encode(name);
+  const found = await file.read(headerAt, 30 + expected.length);
+  const header = new DataView(found.buffer);
+  const isIt =
+    header.getUint32(0, true) === zipMagic &&
+    header.getUint16(26, true) === expected.length &&
+    expected.every((byte, i) => byte === found[30 + i]);
+  if (!isIt) throw invalid(file.path, `its directory does not lead to "${clip(name)}"`);
+  const start = headerAt + found.length + header.getUint16(28, true);
   if (start + bytes > file.size) throw invalid(file.path, 'it ends too early; it was not downloaded whole');
   return start;
 }

@@ -44,7 +44,7 @@ export async function writeSafetensors(
 export function safetensorsHeader(
   tensors: Iterable<Omit<TensorToWrite, 'data'>>,
   metadata: Readonly<Record<string, string>>,
-): { header: Uint8Array; bytes: number } {
+): { header: Uint8Array<ArrayBuffer>; bytes: number } {
   const entries: Record<string, unknown> = {};
   if (Object.keys(metadata).length > 0) entries['__metadata__'] = metadata;
   let at = 0;
@@ -66,7 +66,7 @@ function tensorBytes(dtype: Dtype, shape: readonly number[]): number {
 }
 
 /** float32 values as bfloat16 bytes, rounded to nearest even. */
-export function toBfloat16(values: Float32Array): Uint8Array {
+export function toBfloat16(values: Float32Array): Uint8Array<ArrayBuffer> {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(values.length);
   for (let i = 0; i < bits.length; i++) {

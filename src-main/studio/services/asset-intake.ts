@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import type { Asset, Project } from '../../core/contract/project.ts';
 import type { AssetRecord } from '../../core/contract/records.ts';
-import type { Imported } from '../../library/media-store.ts';
+import type { Imported } from '../../library/media-types.ts';
 import type { Edit } from '../../library/store.ts';
 import { differs } from '../../library/media-receive.ts';
 import { openSource } from '../../media/frames.ts';

@@ -1,10 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { toPusaError } from '../../core/errors.ts';
 import { flushFolder, writeNew } from '../../library/media-files.ts';
 import type { MediaStore } from '../../library/media-store.ts';
+import { temporaryIn, type NoteTemporary } from '../../media/temporary.ts';
 
 /**
  * Copies a medium out of the store: under a temporary name, flushed, then renamed over what is there.
@@ -14,11 +15,12 @@ export async function copyOut(
   media: MediaStore,
   hash: string,
   path: string,
-  signal: AbortSignal,
+  { signal, onTemporary }: { readonly signal: AbortSignal; readonly onTemporary: NoteTemporary },
 ): Promise<void> {
   const target = resolve(path);
-  const temporary = join(dirname(target), `.pusa-${randomUUID()}.part`);
+  const temporary = temporaryIn(dirname(target));
   try {
+    await onTemporary(temporary);
     await writeNew(temporary, media.read(hash, { signal }), createHash('sha256'));
     await rename(temporary, target);
     await flushFolder(dirname(target));

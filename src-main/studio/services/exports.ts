@@ -9,6 +9,7 @@ import { openSource } from '../../media/frames.ts';
 import { planOutput, type OutputPlan } from '../../media/output.ts';
 import { listSequence } from '../../media/sequence.ts';
 import { sniffFile } from '../../media/sniff.ts';
+import type { NoteTemporary } from '../../media/temporary.ts';
 import type { Report, StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
 import { withoutPlace } from '../pusa-import.ts';
@@ -24,6 +25,7 @@ const mimes = { mp4: 'video/mp4', webm: 'video/webm', gif: 'image/gif' } as cons
 interface ExportWatch {
   readonly report: Report;
   readonly signal: AbortSignal;
+  readonly onTemporary: NoteTemporary;
 }
 
 /** Takes and timelines as files. What is written appears whole or not at all. */
@@ -53,10 +55,17 @@ export function exportsHandlers(context: StudioContext): HandlersOf<'exports'> {
 }
 
 /** @returns the path to find it by: the file's, or a sequence's folder or pattern */
-function write(context: StudioContext, what: Export, path: string, watch: ExportWatch): Promise<string> {
-  return what.what === 'take'
-    ? writeTake(context, what.takeId, path, watch)
-    : writeTimeline(context, what, path, watch);
+function write(
+  context: StudioContext,
+  what: Export,
+  path: string,
+  watch: Omit<ExportWatch, 'onTemporary'>,
+): Promise<string> {
+  return context.unfinished.noting((onTemporary) =>
+    what.what === 'take'
+      ? writeTake(context, what.takeId, path, { ...watch, onTemporary })
+      : writeTimeline(context, what, path, { ...watch, onTemporary }),
+  );
 }
 
 /** A take's own file where it has the format asked for, else its frames in that format. */
@@ -64,14 +73,14 @@ async function writeTake(
   { store, media }: StudioContext,
   takeId: string,
   path: string,
-  { report, signal }: ExportWatch,
+  { report, signal, onTemporary }: ExportWatch,
 ): Promise<string> {
   const record = store.require('takes', takeId);
   const plan = await planOutput(path, record);
   const stored = await media.path(record.fileHash);
   if (await isOfFormat(stored, plan)) {
     const frames = record.plan.frames;
-    await copyOut(media, record.fileHash, plan.path, signal);
+    await copyOut(media, record.fileHash, plan.path, { signal, onTemporary });
     report(frames, frames);
     return plan.path;
   }
@@ -87,6 +96,7 @@ async function writeTake(
     path,
     metadata: JSON.stringify(takeOf(record)),
     signal,
+    onTemporary,
   });
 }
 
@@ -94,7 +104,7 @@ async function writeTimeline(
   context: StudioContext,
   { projectId, from, to, audio }: Export & { what: 'timeline' },
   path: string,
-  { report, signal }: ExportWatch,
+  { report, signal, onTemporary }: ExportWatch,
 ): Promise<string> {
   const { store, media } = context;
   const project = withoutPlace(store.require('projects', projectId));
@@ -115,6 +125,7 @@ async function writeTimeline(
       ? { sound: { parts: timeline.sound, seconds: timeline.count / fps } }
       : {}),
     signal,
+    onTemporary,
   });
   if (hasSound && !holdsSound(plan)) {
     context.emit('notices.posted', {

@@ -13,6 +13,7 @@ import {
   writePusaFile,
   type FileTake,
   type MediaSource,
+  type PusaFile,
 } from '../../library/pusa-file.ts';
 import type { Report, StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
@@ -104,6 +105,8 @@ async function saveTo(
     ...(media ? project.assets.map(({ hash }) => hash) : []),
     ...chosen.map(({ fileHash }) => fileHash),
   ]);
+  // Without their disk all would be left out of the file.
+  await context.media.look();
   const sources = new Map<string, MediaSource>();
   let [done, total] = [0, 0];
   for (const hash of wanted) {
@@ -121,14 +124,16 @@ async function saveTo(
       },
     });
   }
-  await writePusaFile(path, {
+  const contents = {
     project,
+    settings: await settingsOf(record.pusaPath, projectId),
     media: project.assets.flatMap(({ hash }) => sources.get(hash) ?? []),
     takes: chosen.flatMap((take) => {
       const source = sources.get(take.fileHash);
       return source === undefined ? [] : [{ ...source, take: takeOfFile(take) }];
     }),
-  });
+  };
+  await context.unfinished.noting((onTemporary) => writePusaFile(path, contents, { onTemporary }));
   const left = wanted.size - sources.size;
   if (left > 0) {
     context.emit('notices.posted', {
@@ -141,6 +146,19 @@ async function saveTo(
     });
   }
   return { path, bytes: (await stat(path)).size };
+}
+
+/** What a project's file holds besides: it is not the library's, and stays with the file when that is saved again. */
+async function settingsOf(path: string | null, projectId: string): Promise<PusaFile['settings']> {
+  if (path === null) return {};
+  try {
+    const file = await readPusaFile(path);
+    file.close();
+    return file.project.id === projectId ? file.settings : {};
+  } catch {
+    // Gone, or something else by now: it is written anew.
+    return {};
+  }
 }
 
 /** Without what only a library can say of it. */

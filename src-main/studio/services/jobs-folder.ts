@@ -44,13 +44,13 @@ export async function freezeRange(
   { store, media }: Pick<StudioContext, 'store' | 'media'>,
   project: Project,
   range: Range,
-  { id, hash }: Pick<Manifest, 'id' | 'hash'>,
+  model: Pick<Manifest, 'id' | 'hash' | 'vae'>,
   folder: string,
   jobId: string,
 ): Promise<void> {
   try {
     const seen = sourcesOf(store, project, range);
-    await freezeJob(seen, range, { id, hash }, (asset) => media.path(asset.hash), folder, jobId);
+    await freezeJob(seen, range, model, (asset) => media.path(asset.hash), folder, jobId);
     const planned = planRange(seen, range);
     const clip = project.clips.find((one) => one.id === planned.sources.passes[0]?.frames[0]?.clipId);
     const shown = project.assets.find((asset) => asset.id === clip?.assetId);

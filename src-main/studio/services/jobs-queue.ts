@@ -9,6 +9,7 @@ import { rangeOfTake, type JobChange } from '../../core/plan/replan.ts';
 import type { Edit, StoreChange } from '../../library/store.ts';
 import type { StudioContext } from '../context.ts';
 import { holdsJob } from '../render.ts';
+import { Forecasts } from './forecast.ts';
 import {
   changeJob,
   copyJob,
@@ -42,6 +43,7 @@ export interface Wanted {
 export class JobQueue {
   /** Whether the queue is paused, and what was measured. */
   readonly memory: QueueMemory;
+  readonly forecasts: Forecasts;
   readonly #context: StudioContext;
   /** The job that runs, and its end. */
   #running: { readonly run: JobRun; readonly ended: Promise<void> } | null = null;
@@ -56,6 +58,7 @@ export class JobQueue {
   private constructor(context: StudioContext, memory: QueueMemory) {
     this.#context = context;
     this.memory = memory;
+    this.forecasts = new Forecasts(context, memory);
     this.#unsubscribe = context.store.onChange((change) => this.#hear(change));
   }
 
@@ -112,8 +115,10 @@ export class JobQueue {
     const project = store.require('projects', job.projectId);
     const range = project.ranges.find((one) => one.id === job.rangeId);
     if (!(await holdsJob(from)) && take !== null && range !== undefined) {
-      const again = { project, range: rangeOfTake(range, take), place: 'last', changes: [change] } as const;
-      return (await this.add(again))[0]!;
+      // At the take's own size: it may have been a draft, or the project's may have been changed since.
+      const { width, height } = take;
+      const again = { project: { ...project, width, height }, range: rangeOfTake(range, take) };
+      return (await this.add({ ...again, place: 'last', changes: [change] }))[0]!;
     }
     await requireFrozen(from);
     const copy = (): Promise<void> => copyJob(from, this.#folder(id), id, change);
@@ -300,7 +305,7 @@ export class JobQueue {
     const log = (thrown: unknown): void => this.#context.log(thrown);
     const next = store.lists.jobs(['waiting']).find(({ id }) => !this.#held.has(id));
     if (next === undefined) return;
-    const run = new JobRun(this.#context, this.memory, next.id);
+    const run = new JobRun(this.#context, this.memory, this.forecasts, next.id);
     const ended = run
       .run()
       .catch((thrown: unknown) => {

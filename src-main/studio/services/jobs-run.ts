@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Progress, Take } from '../../core/contract/job.ts';
-import type { JobRecord, TakeRecord } from '../../core/contract/records.ts';
+import type { Job, Progress, Take } from '../../core/contract/job.ts';
+import type { Cost, JobRecord, TakeRecord } from '../../core/contract/records.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { JobFolder } from '../../engine/pipeline/job-folder.ts';
 import type { Preview } from '../../engine/protocol.ts';
+import type { ModelPackage } from '../../engine/weights/package.ts';
 import { removeJob, renderJob } from '../render.ts';
 import type { StudioContext } from '../context.ts';
+import type { Forecasts } from './forecast.ts';
 import { finishOf } from './jobs-folder.ts';
 import type { QueueMemory } from './jobs-state.ts';
 import { findUsableModel } from './models.ts';
@@ -30,6 +32,9 @@ export class JobRun {
   readonly jobId: string;
   readonly #context: StudioContext;
   readonly #memory: QueueMemory;
+  readonly #forecasts: Forecasts;
+  readonly #startedAt = performance.now();
+  readonly #notes = new Set<string>();
   readonly #abort = new AbortController();
   #stop: Stop | null = null;
   #keep = false;
@@ -37,9 +42,10 @@ export class JobRun {
   #told = 0;
   #written = 0;
 
-  constructor(context: StudioContext, memory: QueueMemory, jobId: string) {
+  constructor(context: StudioContext, memory: QueueMemory, forecasts: Forecasts, jobId: string) {
     this.#context = context;
     this.#memory = memory;
+    this.#forecasts = forecasts;
     this.jobId = jobId;
   }
 
@@ -111,8 +117,10 @@ export class JobRun {
     const { provider, previews } = context.settings();
     const model = await findUsableModel(context, job.model.id);
     const finish = await finishOf(folder);
+    await this.#forecast(model, job);
     const rendered = await renderJob(context.supervisor, this.#folder, model.folder, output, {
       onProgress: (progress) => this.#note(progress),
+      onNote: (note) => this.#tellNote(note),
       onRestart: () => this.#post('warning', restarted, restarted.message),
       ...(previews
         ? {
@@ -128,15 +136,16 @@ export class JobRun {
       provider,
       rates: this.#memory.rates(kind, provider),
     });
-    await this.#keepTake(output, rendered.take);
+    await this.#keepTake(output, rendered.take, rendered.peakBytes);
     await this.#memory
       .keepRates(kind, provider, rendered.rates)
       .catch((thrown: unknown) => this.#context.log(thrown));
-    for (const note of rendered.notes) this.#post('info', null, note);
+    // Those of an earlier run of the same job too.
+    for (const note of rendered.notes) this.#tellNote(note);
   }
 
   /** The take's file, its record and the end of its job: all of them or none. */
-  async #keepTake(output: string, take: Take): Promise<void> {
+  async #keepTake(output: string, take: Take, peakBytes: number | null): Promise<void> {
     const { media, store } = this.#context;
     await media.import(output, {
       signal: this.#abort.signal,
@@ -152,9 +161,45 @@ export class JobRun {
             finishedAt: new Date().toISOString(),
             progress: this.#progress,
             error: null,
+            ...this.#costOf(job, peakBytes),
           });
         });
       },
+    });
+  }
+
+  /** Notes what the job is expected to cost: of one that goes on, what it was expected to when it began. */
+  async #forecast(model: ModelPackage, job: Job): Promise<void> {
+    const { seconds, plan } = await this.#forecasts.ofJob(model, job);
+    const forecast: Cost = { seconds, memoryBytes: plan?.peakBytes ?? null };
+    await this.#change('Note a forecast', (record) =>
+      record.cost === undefined ? { ...record, cost: { forecast, actual: null } } : record,
+    );
+  }
+
+  /** What it cost in the end; the seconds of a job that was interrupted say nothing. */
+  #costOf({ cost, attempt }: Pick<JobRecord, 'cost' | 'attempt'>, memoryBytes: number | null) {
+    if (cost === undefined) return {};
+    const seconds = attempt === 1 ? (performance.now() - this.#startedAt) / 1000 : null;
+    this.#context.log(describeCost(this.jobId, cost.forecast, { seconds, memoryBytes }));
+    return { cost: { ...cost, actual: { seconds, memoryBytes } } };
+  }
+
+  /** Says at once what is done otherwise than asked, and keeps it with the job. */
+  #tellNote(note: string): void {
+    if (this.#notes.has(note)) return;
+    this.#notes.add(note);
+    this.#post('warning', null, note);
+    this.#change('Note what happened', (job) => ({
+      ...job,
+      notes: [...new Set([...(job.notes ?? []), note.slice(0, 1000)])].slice(-20),
+    })).catch((thrown: unknown) => this.#context.log(thrown));
+  }
+
+  async #change(label: string, change: (job: JobRecord) => JobRecord): Promise<void> {
+    await this.#context.store.transact(null, label, (edit) => {
+      const job = edit.get('jobs', this.jobId);
+      if (job !== null) edit.put('jobs', change(job));
     });
   }
 
@@ -231,6 +276,17 @@ export class JobRun {
       jobId: this.jobId,
     });
   }
+}
+
+/** A line for the log: how good the forecast was. */
+function describeCost(jobId: string, forecast: Cost, actual: Cost): string {
+  const seconds = (value: number | null): string => (value === null ? 'unknown' : `${value.toFixed(1)} s`);
+  const memory = (value: number | null): string =>
+    value === null ? 'unknown' : `${(value / 2 ** 30).toFixed(2)} GB`;
+  return (
+    `Job ${jobId}: forecast ${seconds(forecast.seconds)} and ${memory(forecast.memoryBytes)}, ` +
+    `in fact ${seconds(actual.seconds)} and ${memory(actual.memoryBytes)}.`
+  );
 }
 
 const unrated: Pick<TakeRecord, 'rating' | 'tags' | 'promotedClipId'> = {

@@ -56,6 +56,21 @@ export class QueueMemory {
     return this.#file.value.rates.find((one) => one.key === key)?.rates ?? {};
   }
 
+  /** The latest rates of another size of the same model; null where there are none. */
+  alike(
+    kind: JobKind,
+    provider: Settings['provider'],
+  ): { readonly kind: JobKind; readonly rates: Rates } | null {
+    for (const { key, rates } of this.#file.value.rates.toReversed()) {
+      const [hash, size, guidance, on] = key.split(' ');
+      const sides = /^(\d+)x(\d+)x(\d+)$/.exec(size ?? '');
+      if (hash !== kind.model.hash || on !== (provider ?? 'any') || sides === null) continue;
+      const [width, height, frames] = sides.slice(1).map(Number) as [number, number, number];
+      return { kind: { model: kind.model, width, height, frames, cfg: guidance === 'plain' ? 1 : 2 }, rates };
+    }
+    return null;
+  }
+
   async keepRates(kind: JobKind, provider: Settings['provider'], rates: Rates): Promise<void> {
     const key = ratesKey(kind, provider);
     await this.#file.change((state) => ({

@@ -1,19 +1,12 @@
 import { join } from 'node:path';
-import type { Input, Output } from '../../core/contract/api.ts';
 import type { JobDetails, Sweep } from '../../core/contract/api/jobs.ts';
-import type { Project, Range } from '../../core/contract/project.ts';
-import { PusaError } from '../../core/errors.ts';
-import { planRange } from '../../core/plan/range.ts';
 import type { JobChange } from '../../core/plan/replan.ts';
-import { preflight } from '../../core/timeline/preflight.ts';
-import { textPasses } from '../../engine/pipeline/stages/text.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
-import { readJob, sourcesOf } from './jobs-folder.ts';
+import { readJob } from './jobs-folder.ts';
 import { listJobs } from './jobs-order.ts';
 import type { JobQueue } from './jobs-queue.ts';
-import type { JobKind } from './jobs-state.ts';
-import { findUsableModel } from './models.ts';
+import { wantedRange } from './jobs-wanted.ts';
 
 /** The queue as the contract has it. */
 export function jobsHandlers(context: StudioContext, queue: JobQueue): HandlersOf<'jobs'> {
@@ -30,13 +23,13 @@ export function jobsHandlers(context: StudioContext, queue: JobQueue): HandlersO
       return { details };
     },
     'jobs.status': () => queue.status(),
-    'jobs.forecast': (input) => forecast(context, queue, input),
-    'jobs.enqueue': async ({ projectId, rangeId, place }) => {
-      const wanted = rangeOf(context, projectId, rangeId);
+    'jobs.forecast': (input) => queue.forecasts.ofRange(input),
+    'jobs.enqueue': async ({ place, ...input }) => {
+      const wanted = await wantedRange(context, input);
       return { jobs: await queue.add({ ...wanted, place, changes: [{}] }) };
     },
-    'jobs.batch': async ({ projectId, rangeId, sweep }) => {
-      const wanted = rangeOf(context, projectId, rangeId);
+    'jobs.batch': async ({ sweep, ...input }) => {
+      const wanted = await wantedRange(context, input);
       return { jobs: await queue.add({ ...wanted, place: 'last', changes: changesOf(sweep) }) };
     },
     'jobs.reorder': ({ jobId, before }) => queue.reorder(jobId, before),
@@ -86,58 +79,4 @@ async function detailsOf({ store, folders }: StudioContext, jobId: string): Prom
 
 function changesOf(sweep: Sweep): JobChange[] {
   return sweep.values.map((value) => ({ sampler: { [sweep.over]: value } }));
-}
-
-/** @throws PusaError RECORD_NOT_FOUND, EDIT_INVALID */
-function rangeOf(
-  { store }: Pick<StudioContext, 'store'>,
-  projectId: string,
-  rangeId: string,
-): { project: Project; range: Range } {
-  const project = store.require('projects', projectId);
-  const range = project.ranges.find(({ id }) => id === rangeId);
-  if (range !== undefined) return { project, range };
-  throw new PusaError(
-    'EDIT_INVALID',
-    'This range is not on the timeline any more.',
-    'Choose another range, or undo its removal.',
-  );
-}
-
-/**
- * What a range costs: units of work times what each took here before. How much memory it needs is known only to the
- * engine, once it has the model open, so nothing is said about it.
- */
-async function forecast(
-  context: StudioContext,
-  { memory }: JobQueue,
-  { projectId, rangeId }: Input<'jobs.forecast'>,
-): Promise<Output<'jobs.forecast'>> {
-  const wanted = rangeOf(context, projectId, rangeId);
-  const { range } = wanted;
-  const project = sourcesOf(context.store, wanted.project, range);
-  const { manifest } = await findUsableModel(context, range.model);
-  const { cells, sources, plan } = planRange(project, range);
-  const { width, height } = project;
-  const { cfg } = range.sampler;
-  const kind: JobKind = { model: manifest, width, height, frames: plan.frames, cfg };
-  const rates = memory.rates(kind, context.settings().provider);
-  const encoded = sources.passes.reduce((sum, pass) => sum + pass.dropCells + pass.cells, 0);
-  const seconds =
-    rates.denoise === undefined
-      ? null
-      : plan.steps * rates.denoise +
-        textPasses(cfg) * (rates.text ?? 0) +
-        encoded * (rates.sources ?? 0) +
-        plan.cells.length * (rates.decode ?? 0);
-  const warnings = preflight({ project, range, cells, sources, trainedFrames: manifest.native.frames });
-  return {
-    seconds,
-    memoryBytes: null,
-    warnings: warnings.slice(0, 1000).map(({ code, text, values }) => ({
-      code,
-      text: text.slice(0, 1000),
-      values: { ...values },
-    })),
-  };
 }

@@ -11,6 +11,8 @@ export interface Work {
   end(): Promise<void>;
   /** Brings files and records together and goes on. `isReplaced`: the records are others than before. */
   begin(how: { readonly isReplaced: boolean }): Promise<void>;
+  /** Marks assets anew, in the background, after the media were found. */
+  lookForMedia(): void;
 }
 
 /** The library as a whole: whether it is sound, its backups, and mending it. */
@@ -24,16 +26,29 @@ export function libraryHandlers(
   context.store.onChange(({ diffs }) => {
     if (diffs.some(({ table }) => table === 'assets' || table === 'takes')) bytes = null;
   });
+  const { media } = context;
+  const count = async (): Promise<number> => {
+    bytes ??= media.bytes();
+    bytes.catch(() => (bytes = null));
+    return bytes;
+  };
   const status = async (): Promise<LibraryStatus> => ({
     state: library.health.state,
     flaws: [...library.health.flaws],
     endedUncleanly: library.endedUncleanly,
-    mediaFolder: context.media.folder,
-    mediaBytes: await (bytes ??= context.media.bytes()),
+    mediaFolder: media.folder,
+    mediaMissing: media.absence !== null,
+    mediaBytes: media.absence === null ? await count() : 0,
   });
-  library.onHealth = () => {
+  const tell = (): void => {
     if (!context.watched('library.changed')) return;
     void status().then((now) => context.emit('library.changed', now), context.log);
+  };
+  library.onHealth = tell;
+  media.onFolder = () => {
+    bytes = null;
+    if (media.absence === null && !library.isDamaged) work.lookForMedia();
+    tell();
   };
   const replace = async (change: () => Promise<void>): Promise<void> => {
     if (!library.isDamaged && context.store.lists.jobs(['running']).length > 0) {
@@ -49,7 +64,15 @@ export function libraryHandlers(
     for (const table of tableNames) context.emit('records.changed', { table, ids: null });
   };
   return {
-    'library.status': status,
+    'library.status': async () => {
+      await media.look();
+      return status();
+    },
+    'library.findMedia': async ({ path, isNew }) => {
+      await media.look();
+      await media.find(path, isNew);
+      return status();
+    },
     'library.check': async () => {
       await library.check();
       return status();

@@ -1,20 +1,22 @@
 import type { Model } from '../../core/contract/api/models.ts';
-import type { DeviceReport } from '../../core/contract/device.ts';
 import { toPusaError } from '../../core/errors.ts';
 import { createTokenizer, type Tokenizer } from '../../engine/text/tokenizer.ts';
-import { filesOf } from '../../engine/weights/manifest.ts';
+import { filesOf, sizeMultipleOf } from '../../engine/weights/manifest.ts';
 import { openPackage, readManifest, type ModelPackage } from '../../engine/weights/package.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
 import { defaultModel, findModel, listShelf, type ShelvedModel } from '../model-shelf.ts';
+import { modelDetailsHandlers } from './model-details.ts';
+import type { WorkMethod } from './models-work.ts';
 
 type Needs = Pick<StudioContext, 'places' | 'folders' | 'settings' | 'log'>;
 
 /** Models that are there to be used. */
-export function modelsHandlers(context: Needs): HandlersOf<'models'> {
+export function modelsHandlers(context: Needs): Omit<HandlersOf<'models'>, WorkMethod> {
   // By hash: the text encoder of a package never changes under one.
   const tokenizers = new Map<string, Promise<Tokenizer>>();
   return {
+    ...modelDetailsHandlers(context),
     'models.list': async () => {
       const models: Model[] = [];
       for (const found of await listShelf(context.folders.data, context.places)) {
@@ -36,23 +38,6 @@ export function modelsHandlers(context: Needs): HandlersOf<'models'> {
         tokenizer.catch(() => tokenizers.delete(manifest.hash));
       }
       return { tokens: (await tokenizer).count(text), limit: manifest.dit.config.textLength };
-    },
-  };
-}
-
-/** What this machine has and what of it runs models; measured once. */
-export function deviceHandlers({ supervisor }: Pick<StudioContext, 'supervisor'>): HandlersOf<'device'> {
-  let report: Promise<DeviceReport> | null = null;
-  return {
-    'device.report': ({ fresh }) => {
-      if (report === null || fresh) {
-        const asked = supervisor.report();
-        report = asked;
-        asked.catch(() => {
-          if (report === asked) report = null;
-        });
-      }
-      return report;
     },
   };
 }
@@ -85,6 +70,7 @@ async function describe(context: Needs, { id, folder, bundled }: ShelvedModel): 
     unusable,
     recommended,
     native,
+    sizeMultiple: sizeMultipleOf(manifest),
     loras: loras.map((lora) => ({
       name: lora.name,
       defaultStrength: lora.defaultStrength,

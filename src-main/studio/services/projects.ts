@@ -164,12 +164,13 @@ async function removeProjects(context: StudioContext, ids: readonly string[]): P
     for (const id of new Set(ids)) requireRemovable(store, edit.require('projects', id));
     for (const id of new Set(ids)) edit.remove('projects', id);
   });
-  const needed = store.mediaHashes();
-  for (const { table, before } of diffs) {
-    if (table !== 'takes' || before === null) continue;
-    const { fileHash } = before as TakeRecord;
-    // A file that stays behind goes when the studio is opened next.
-    if (!needed.has(fileHash)) await media.remove(fileHash).catch((thrown: unknown) => context.log(thrown));
+  const hashes = diffs.flatMap(({ table, before }) =>
+    table === 'takes' && before !== null ? [(before as TakeRecord).fileHash] : [],
+  );
+  const needed = store.namedAmong(hashes);
+  for (const hash of hashes) {
+    // What stays behind is only a file too many.
+    if (!needed.has(hash)) await media.remove(hash).catch((thrown: unknown) => context.log(thrown));
   }
 }
 

@@ -2,7 +2,9 @@ import type { Model } from '../../../src-main/core/contract/api/models.ts';
 import type { Project, Range } from '../../../src-main/core/contract/project.ts';
 import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { PusaError, toPusaError, type ErrorCode } from '../../../src-main/core/errors.ts';
+import { sizeMultiple } from '../../../src-main/core/plan/draft.ts';
 import { planRange, type RangePlan } from '../../../src-main/core/plan/range.ts';
+import { checkSize } from '../../../src-main/core/plan/size.ts';
 import { seenByRange } from '../../../src-main/core/timeline/own-takes.ts';
 import { preflight, type Warning } from '../../../src-main/core/timeline/preflight.ts';
 
@@ -70,7 +72,7 @@ export function generateState({ project, range, takes, models, connected }: Gene
     sources: plan.sources,
     trainedFrames: model?.native.frames,
   });
-  const flaw = modelFlaw(range, models, model);
+  const flaw = modelFlaw(range, models, model) ?? sizeFlaw(project, model);
   if (flaw !== null) return { can: false, obstacle: flaw, warnings, plan };
   if (warnings.some(({ code }) => code === 'NOTHING_TO_GENERATE')) {
     const error = new PusaError(
@@ -96,6 +98,15 @@ function modelFlaw(range: Range, models: readonly Model[], model: Model | null):
   }
   if (model.unusable === null) return null;
   return { code: 'MODEL_CANNOT', message: model.unusable, remedy: 'Choose another model.' };
+}
+
+function sizeFlaw({ width, height }: Project, model: Model | null): Obstacle | null {
+  try {
+    checkSize(width, height, model?.sizeMultiple ?? sizeMultiple);
+    return null;
+  } catch (thrown) {
+    return toPusaError(thrown);
+  }
 }
 
 function blocked(code: Obstacle['code'], message: string, remedy: string): GenerateState {

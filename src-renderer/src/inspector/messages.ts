@@ -28,9 +28,18 @@ export function warningText({
   );
 }
 
+/** Sentences that name fields and types, as for those who wrote the file or the program. */
+const technical = / is not valid(?: at [^:]+)?: | expected \S+, received | \(line \d+/u;
+const technicalCodes: ReadonlySet<string | null> = new Set([
+  'CONTRACT_VIOLATION',
+  'ENGINE_PROTOCOL',
+  'GRAPH_INVALID',
+  'INTERNAL',
+]);
+
 /**
- * An error in the window's language. English has the studio's sentences, which know names and figures; other languages
- * tell it by its code, and the studio's sentence is kept as `detail`.
+ * An error in the window's language. English has the studio's sentences, which know names and figures, unless they are
+ * technical; other languages tell it by its code. The studio's sentence then is kept as `detail`.
  */
 export function errorText(
   code: string | null,
@@ -39,7 +48,8 @@ export function errorText(
 ): Told & { readonly detail: string | null } {
   const told = `queue.error.${code}`;
   const todo = `queue.remedy.${code}`;
-  if (currentLanguage() === 'en' || !isKey(told)) return { message, remedy, detail: null };
+  const isPlain = !technicalCodes.has(code) && !technical.test(message);
+  if ((currentLanguage() === 'en' && isPlain) || !isKey(told)) return { message, remedy, detail: null };
   return { message: t(told), remedy: isKey(todo) ? t(todo) : remedy, detail: message };
 }
 

@@ -1,5 +1,6 @@
 import type { Model } from '../../../src-main/core/contract/api/models.ts';
 import type { Project } from '../../../src-main/core/contract/project.ts';
+import { sizeMultiple } from '../../../src-main/core/plan/draft.ts';
 
 /** A size to choose. */
 export interface SizePreset {
@@ -22,29 +23,26 @@ const aspects: readonly (readonly [across: number, down: number])[] = [
   [21, 9],
 ];
 
-/** Sides are multiples of this (spec §3.3: H and W divisible by 16). */
-export const sideStep = 16;
-const smallest = 16;
 const largest = 4096;
 
-/** The nearest side a picture may have, in pixels. */
-export function nearestSide(pixels: number): number {
-  if (!Number.isFinite(pixels)) return smallest;
-  return Math.min(largest, Math.max(smallest, Math.round(pixels / sideStep) * sideStep));
+/** The nearest side a picture may have, in pixels. @param multiple of which the model's sides are */
+export function nearestSide(pixels: number, multiple = sizeMultiple): number {
+  if (!Number.isFinite(pixels)) return multiple;
+  return Math.min(largest, Math.max(multiple, Math.round(pixels / multiple) * multiple));
 }
 
 /**
  * Sizes with about as many pixels as the model was made for, its own first. Those that rounding makes alike, or too
  * far from their name, are left out.
  */
-export function sizePresets(native: Model['native'] | null): SizePreset[] {
+export function sizePresets(native: Model['native'] | null, multiple = sizeMultiple): SizePreset[] {
   const { width, height } = native ?? { width: 832, height: 480 };
   const area = width * height;
   const sizes: SizePreset[] = [{ width, height, aspect: nameAspect(width, height), native: true }];
   for (const [across, down] of aspects) {
     const side = Math.sqrt(area / (across * down));
-    const w = nearestSide(across * side);
-    const h = nearestSide(down * side);
+    const w = nearestSide(across * side, multiple);
+    const h = nearestSide(down * side, multiple);
     const off = Math.abs(w / h / (across / down) - 1);
     const known = sizes.some((size) => size.width === w && size.height === h);
     const named = sizes.some(({ aspect }) => aspect === `${across}:${down}`);

@@ -5,6 +5,9 @@ import { t } from '../i18n/index.svelte.ts';
 import type { Session } from '../state/session.svelte.ts';
 import { confirm } from '../ui/confirm.svelte.ts';
 
+/** What the studio calls the step that deletes one take. */
+const deleteStep = 'Delete a take';
+
 /** Cells that an extension shares with its take, as the preset does. */
 const sharedCells = 4;
 
@@ -81,18 +84,36 @@ export async function tagTake(session: Session, takeId: string, tags: string[]):
   }
 }
 
+/**
+ * Deletes a take. One of the project that is shown comes back with one step of undo, which is offered; one of another
+ * project is asked for first.
+ */
 export async function deleteTake(session: Session, take: TakeSummary): Promise<void> {
-  const isSure = await confirm({
-    title: t('library.deleteTitle'),
-    text: t('library.deleteText'),
-    action: t('library.delete'),
-    danger: true,
-  });
-  if (!isSure) return;
+  const isOwn = take.projectId === session.project?.id;
+  if (!isOwn) {
+    const isSure = await confirm({
+      title: t('library.deleteTitle'),
+      text: t('library.deleteText'),
+      action: t('library.delete'),
+      danger: true,
+    });
+    if (!isSure) return;
+  }
   try {
+    await session.settled();
     await session.client.api.takes.delete({ takeIds: [take.id] });
     await session.readTakes();
   } catch (thrown) {
     session.fail(thrown);
+    return;
   }
+  if (!isOwn) return;
+  const undo = {
+    label: t('library.undoDelete'),
+    run: () => {
+      if (session.steps.undo === deleteStep && session.project?.id === take.projectId) void session.undo();
+      else session.tell('info', t('library.undoLater'), t('library.undoLaterText'));
+    },
+  };
+  session.tell('info', t('library.takeDeleted'), null, null, [undo]);
 }

@@ -9,6 +9,14 @@ const names: Readonly<Record<string, string>> = {
   prores: 'ProRes',
 };
 
+const soundNames: Readonly<Record<string, string>> = {
+  ac3: 'Dolby Digital',
+  eac3: 'Dolby Digital Plus',
+  flac: 'FLAC',
+  mp3: 'MP3',
+  vorbis: 'Vorbis',
+};
+
 /** A codec as a person knows it; what has no such name keeps its own. */
 export function codecName(codec: string | null): string | null {
   if (codec === null) return null;
@@ -24,6 +32,17 @@ export function cannotDecode(name: string, codec: string | null): PusaError {
       ? `The pictures of “${name}” are in a format that cannot be decoded here.`
       : `“${name}” is coded in ${codec}, which cannot be decoded here.`,
     'Generating and exporting use it all the same; convert it to H.264 or VP9 to play it smoothly.',
+  );
+}
+
+/** The error for a video whose sound this browser has no decoder for. */
+export function cannotHear(name: string, codec: string | null): PusaError {
+  return new PusaError(
+    'MEDIA_UNSUPPORTED',
+    codec === null
+      ? `The sound of “${name}” is in a format that cannot be played here.`
+      : `The sound of “${name}” is coded in ${soundNames[codec] ?? codec}, which cannot be played here.`,
+    'Exporting keeps it all the same; convert it to AAC or Opus to hear it while you work.',
   );
 }
 

@@ -20,6 +20,8 @@ export interface Stretch {
 export interface Tick {
   /** Whole frame to show. */
   readonly frame: number;
+  /** Where exactly it is, in frames with their fractions. */
+  readonly place: number;
   readonly clock: Clock;
   /** The end was reached, and it does not go on. */
   readonly ended: boolean;
@@ -47,15 +49,20 @@ export function tick(clock: Clock, now: number, fps: number, { first, last }: St
   const place = clock.frame + (clock.speed * fps * Math.max(0, now - clock.at)) / 1000;
   const length = last - first + 1;
   if (clock.speed >= 0) {
-    if (place < last + 1) return { frame: clamp(Math.floor(place), first, last), clock, ended: false };
-    if (!loop) return { frame: last, clock: { ...clock, frame: last, at: now }, ended: true };
+    if (place < last + 1) return { frame: clamp(Math.floor(place), first, last), place, clock, ended: false };
+    if (!loop) return { frame: last, place: last, clock: { ...clock, frame: last, at: now }, ended: true };
     const again = first + ((place - first) % length);
-    return { frame: Math.floor(again), clock: { ...clock, frame: again, at: now }, ended: false };
+    return {
+      frame: Math.floor(again),
+      place: again,
+      clock: { ...clock, frame: again, at: now },
+      ended: false,
+    };
   }
-  if (place > first - 1) return { frame: clamp(Math.ceil(place), first, last), clock, ended: false };
-  if (!loop) return { frame: first, clock: { ...clock, frame: first, at: now }, ended: true };
+  if (place > first - 1) return { frame: clamp(Math.ceil(place), first, last), place, clock, ended: false };
+  if (!loop) return { frame: first, place: first, clock: { ...clock, frame: first, at: now }, ended: true };
   const again = last - ((last - place) % length);
-  return { frame: Math.ceil(again), clock: { ...clock, frame: again, at: now }, ended: false };
+  return { frame: Math.ceil(again), place: again, clock: { ...clock, frame: again, at: now }, ended: false };
 }
 
 /** Speed after J (−1) or L (1) was pressed once more: 1, 2, 4, 8; the other direction starts at 1. */

@@ -131,6 +131,12 @@ export function playerCommands(player: Player, fullScreen: () => void): readonly
       ['Shift+L'],
       () => player.toggleLoop(),
     ),
+    play(
+      'mute',
+      () => t(player.sound.muted ? 'player.unmute' : 'player.mute'),
+      ['Shift+M'],
+      () => player.sound.toggleMute(),
+    ),
     play('fullScreen', () => t('player.fullScreen'), ['F'], fullScreen),
     play(
       'fit',

@@ -13,6 +13,7 @@ import {
   type VisibleRun,
 } from '../../../src-main/core/timeline/coverage.ts';
 import type { Medium } from '../media/protocol.ts';
+import { joined, type SoundPart } from './heard.ts';
 import { decodeSize, type Size } from './rect.ts';
 
 /** What is to be seen at a frame; no pixels and no browser here. Frames are the project's. */
@@ -59,6 +60,22 @@ export class Composer {
       fit: clip.fit,
       size: decodeSize(asset, this.#project, clip.fit),
     };
+  }
+
+  /** Everything with a sound of its own, where and while it is seen, as an export has it. */
+  sounds(): readonly SoundPart[] {
+    const { fps } = this.#project;
+    return joined(
+      this.#runs
+        .filter(({ asset }) => asset.kind === 'video')
+        .map(({ clip, asset, start, frames }) => ({
+          medium: assetMedium(asset, this.#address),
+          from: sourceTime(clip, start - clip.start, fps),
+          start,
+          frames,
+        })),
+      fps,
+    );
   }
 
   /** A take's picture at a frame of the project, by the place of its range; null outside. */

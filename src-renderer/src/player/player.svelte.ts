@@ -21,6 +21,8 @@ import {
   type Layer,
 } from './compose.ts';
 import { fitted, type Zoom } from './rect.ts';
+import type { SoundPart } from './heard.ts';
+import { Sound } from './sound.svelte.ts';
 import type { Content } from './paint.ts';
 import { Shown, type Side } from './shown.ts';
 
@@ -34,6 +36,7 @@ const around = 2;
 export class Player {
   readonly session: Session;
   readonly pictures: Pictures;
+  readonly sound: Sound;
 
   zoom = $state.raw<Zoom>(fitted);
   /** Where the divider of the wipe stands, from the picture's left edge 0 to its right edge 1. */
@@ -80,6 +83,8 @@ export class Player {
     return { first: this.range.start, last: this.range.start + this.range.frames - 1 };
   });
 
+  readonly #sounds: readonly SoundPart[] = $derived.by(() => this.composer?.sounds() ?? []);
+
   readonly #shown = new Shown();
   #changed: () => void = () => undefined;
   /** Whoever calls it is run again when a picture that is waited for came or failed. */
@@ -94,6 +99,7 @@ export class Player {
   /** @param onStandIn a medium's pictures come from the studio; told once for each codec */
   constructor(session: Session, port: MediaPort, onStandIn: (medium: Medium, standIn: StandIn) => void) {
     this.session = session;
+    this.sound = new Sound(({ message, remedy, code }) => session.tell('info', message, remedy, code));
     this.pictures = new Pictures(port, {
       onChange: () => {
         if (this.#shown.isWaiting) this.#changed();
@@ -111,7 +117,10 @@ export class Player {
     $effect(() => {
       this.pictures.want(this.#wants());
     });
-    $effect(() => () => this.pictures.close());
+    $effect(() => () => {
+      this.pictures.close();
+      this.sound.close();
+    });
   }
 
   toggle(): void {
@@ -225,11 +234,24 @@ export class Player {
       clock = next.clock;
       shown = next.frame;
       if (session.playhead !== shown) session.playhead = shown;
+      this.#hear(next.place, now, fps);
       if (next.ended) this.stop();
       else handle = requestAnimationFrame(step);
     };
     let handle = requestAnimationFrame(step);
-    return () => cancelAnimationFrame(handle);
+    return () => {
+      cancelAnimationFrame(handle);
+      this.sound.stop();
+    };
+  }
+
+  /** Shuttling and playing backwards are silent. */
+  #hear(place: number, now: number, fps: number): void {
+    if (this.speed !== 1) this.sound.stop();
+    else {
+      const { stretch, loop } = this;
+      this.sound.follow({ parts: this.#sounds, place, now, stretch, loop: loop !== 'off', fps });
+    }
   }
 
   /** Pictures needed now, then those soon. */

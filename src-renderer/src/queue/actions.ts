@@ -5,6 +5,7 @@ import { generateState } from '../inspector/generate.ts';
 import { obstacleText } from '../inspector/messages.ts';
 import { randomSeed } from '../inspector/sweep.ts';
 import type { Session } from '../state/session.svelte.ts';
+import { drafting } from './draft.svelte.ts';
 import { seeds } from './seeds.svelte.ts';
 
 /**
@@ -22,8 +23,11 @@ export async function generate(session: Session): Promise<boolean> {
     }
     return false;
   }
+  const draft = drafting.on;
+  // A draft's seed is still free: the picture it promises is made with it.
+  const used = draft ? `${range.id}:draft` : range.id;
   let { seed } = range.sampler;
-  if (!seeds.locked && seeds.wasUsed(range.id, seed)) {
+  if (!seeds.locked && seeds.wasUsed(used, seed)) {
     seed = randomSeed(Math.random);
     void session.edit(t('inspector.edit.seed'), [
       { type: 'setSampler', rangeId: range.id, sampler: { seed } },
@@ -31,8 +35,8 @@ export async function generate(session: Session): Promise<boolean> {
   }
   return await tellingFailures(session, async () => {
     await session.settled();
-    await session.client.api.jobs.enqueue({ projectId: project.id, rangeId: range.id, place: 'last' });
-    seeds.note(range.id, seed);
+    await session.client.api.jobs.enqueue({ projectId: project.id, rangeId: range.id, place: 'last', draft });
+    seeds.note(used, seed);
     await session.readJobs();
   });
 }
@@ -43,7 +47,12 @@ export async function queueBatch(session: Session, sweep: Sweep): Promise<boolea
   if (project === null || range === null) return false;
   return await tellingFailures(session, async () => {
     await session.settled();
-    const { jobs } = await session.client.api.jobs.batch({ projectId: project.id, rangeId: range.id, sweep });
+    const { jobs } = await session.client.api.jobs.batch({
+      projectId: project.id,
+      rangeId: range.id,
+      sweep,
+      draft: drafting.on,
+    });
     session.tell('info', t('inspector.batch.queued', { count: jobs.length }));
     await session.readJobs();
   });

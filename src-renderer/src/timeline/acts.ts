@@ -2,8 +2,8 @@ import type { Asset, Clip } from '../../../src-main/core/contract/project.ts';
 import { toPusaError } from '../../../src-main/core/errors.ts';
 import { cellCount, firstFrameOf, lastFrameOf } from '../../../src-main/core/timeline/cells.ts';
 import { t } from '../i18n/index.svelte.ts';
+import { deleteTake } from '../library/take-actions.ts';
 import { assetOf } from '../state/drag.svelte.ts';
-import { confirm } from '../ui/confirm.svelte.ts';
 import { copyCells, copyClips, pasteCells, pasteClips, readCopied } from './clipboard.ts';
 import {
   boundMove,
@@ -275,22 +275,10 @@ export class TimelineActs {
     }
   }
 
-  /** Deletes a take once it is confirmed: its video cannot be brought back. */
-  async askDeleteTake(takeId: string): Promise<void> {
-    const { session } = this.#state;
-    const isSure = await confirm({
-      title: t('timeline.deleteTakeTitle'),
-      text: t('timeline.deleteTakeText'),
-      action: t('timeline.deleteTake'),
-      danger: true,
-    });
-    if (!isSure) return;
-    try {
-      await session.client.api.takes.delete({ takeIds: [takeId] });
-      if (session.takeId === takeId) session.takeId = null;
-    } catch (thrown) {
-      session.fail(toPusaError(thrown));
-    }
+  async deleteTake(takeId: string): Promise<void> {
+    const { session, takes } = this.#state;
+    const take = takes.find(({ id }) => id === takeId);
+    if (take !== undefined) await deleteTake(session, take);
   }
 
   async rate(takeId: string, rating: number): Promise<void> {

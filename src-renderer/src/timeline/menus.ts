@@ -121,7 +121,7 @@ function takeMenu(takeId: string, timeline: TimelineState, acts: TimelineActs): 
       })),
     },
     'line',
-    { label: t('timeline.deleteTake'), danger: true, run: () => void acts.askDeleteTake(takeId) },
+    { label: t('timeline.deleteTake'), danger: true, run: () => void acts.deleteTake(takeId) },
   ];
 }
 

@@ -189,7 +189,7 @@ export class PointerDriver {
     }
     if (hit.on === 'take') {
       if (hit.part === 'promote') void this.#acts.promote(hit.takeId);
-      else if (hit.part === 'delete') void this.#acts.askDeleteTake(hit.takeId);
+      else if (hit.part === 'delete') void this.#acts.deleteTake(hit.takeId);
       else this.#acts.showTake(hit.takeId);
     }
     if (hit.on === 'track' || hit.on === 'nothing' || hit.on === 'plan') state.seek(hit.frame);

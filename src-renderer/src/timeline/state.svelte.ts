@@ -85,6 +85,7 @@ export class TimelineState {
       steps: this.current?.sampler.steps ?? null,
       planFolded: this.stored.planFolded,
       takeIds: this.takes.map(({ id }) => id),
+      ...(this.height === 0 ? {} : { room: this.height - rulerHeight }),
     }),
   );
   readonly selected: ReadonlySet<string> = $derived.by(() => new Set(this.session.selection.clipIds));
@@ -145,6 +146,11 @@ export class TimelineState {
     if (this.#isWhole) this.view = fitAll(view, this.scene?.length ?? 0, this.fps);
     else this.view = view;
     this.scrollTo(this.scrollY);
+  }
+
+  /** Something came or went: what was in sight as a whole stays so. */
+  keepWhole(): void {
+    if (this.#isWhole && this.preview === null) this.showAll();
   }
 
   showAll(): void {

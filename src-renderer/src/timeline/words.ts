@@ -76,11 +76,20 @@ function failedText({ code, message, remedy }: PusaError): string {
   return [told.message, told.remedy].filter((part) => part !== null && part !== '').join(' ');
 }
 
-/** "Take 3 · seed 1204117 · ★★★★" */
-export function takeText(take: TakeSummary, number: number, seed: number | undefined): string {
+/**
+ * "Take 3 · seed 1204117 · ★★★★"
+ * @param size of the project: a take of another, as a draft, tells its own
+ */
+export function takeText(
+  take: TakeSummary,
+  number: number,
+  seed: number | undefined,
+  size: { readonly width: number; readonly height: number },
+): string {
   return [
     t('timeline.take', { number: String(number).padStart(2, '0') }),
     seed === undefined ? null : t('timeline.seed', { seed }),
+    take.width === size.width && take.height === size.height ? null : `${take.width}×${take.height}`,
     take.rating > 0 ? '★'.repeat(take.rating) : null,
     take.partial ? t('timeline.partial') : null,
   ]

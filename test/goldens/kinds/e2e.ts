@@ -12,6 +12,7 @@ import { createRuntime } from '../../../src-main/engine/runtime/ort.ts';
 import type { Provider, Runtime } from '../../../src-main/engine/runtime/runtime.ts';
 import { checkpointWeights } from '../../../src-main/engine/wan/checkpoint-weights.ts';
 import { createDenoiser } from '../../../src-main/engine/wan/dit.ts';
+import { createExperts } from '../../../src-main/engine/wan/experts.ts';
 import { createTextEncoder } from '../../../src-main/engine/wan/umt5.ts';
 import { createVideoCodec } from '../../../src-main/engine/wan/vae.ts';
 import { openSafetensors } from '../../../src-main/engine/weights/safetensors.ts';
@@ -28,6 +29,9 @@ import { decode, vaeConfig, type Stated } from './vae.ts';
 interface StatedLoop {
   dit: Record<string, unknown>;
   weights?: string;
+  /** Wan2.2's low-noise expert; the high-noise one is then `weights_high.safetensors`. */
+  weights_low?: string;
+  boundary?: number;
   vae?: string;
   t5?: string;
   steps: number;
@@ -128,7 +132,7 @@ async function encodeSource({ tensors, check }: Bench, codec: VideoCodec): Promi
 
 /** Noise → latents by the reference's conditioned latents and noise; every step is compared. */
 async function loop(bench: Bench, positive: Tensor, negative: Tensor | null): Promise<Tensor> {
-  const { caseDir, stated, tensors, check } = bench;
+  const { stated, tensors, check } = bench;
   const noise = goldenTensor(tensors, 'noise', 4);
   const cells = noise.shape[1]!;
   const marked = stated.cond ?? {};
@@ -146,8 +150,7 @@ async function loop(bench: Bench, positive: Tensor, negative: Tensor | null): Pr
   const condition = sources.length === 0 ? null : conditionLatents(plan, sources, encoded, noise.shape);
   const sampler = { solver: 'euler', steps: stated.steps, shift: stated.shift, cfg: stated.cfg } as const;
 
-  return withWeights(join(caseDir, stated.weights ?? 'weights.safetensors'), async (weights) => {
-    const denoiser = createDenoiser(bench.runtime, ditConfig(stated.dit), weights);
+  return withDenoiser(bench, async (denoiser) => {
     const { latents } = await denoise(
       {
         plan,
@@ -160,10 +163,28 @@ async function loop(bench: Bench, positive: Tensor, negative: Tensor | null): Pr
       comparedSteps(bench, noise.data.length),
       silentWatch,
     );
-    await denoiser.release();
     if (tensors.has('final_latents')) check('final_latents', latents.data, tensors.f32('final_latents'));
     return latents;
   });
+}
+
+/** The case's network, or its two experts as one. */
+async function withDenoiser<T>(
+  { caseDir, stated, runtime }: Bench,
+  use: (denoiser: Denoiser) => Promise<T>,
+): Promise<T> {
+  const one = <R>(file: string, then: (denoiser: Denoiser) => Promise<R>): Promise<R> =>
+    withWeights(join(caseDir, file), async (weights) => {
+      const denoiser = createDenoiser(runtime, ditConfig(stated.dit), weights);
+      const result = await then(denoiser);
+      await denoiser.release();
+      return result;
+    });
+  const { weights_low: lowFile, boundary } = stated;
+  if (lowFile === undefined) return one(stated.weights ?? 'weights.safetensors', use);
+  return one('weights_high.safetensors', (high) =>
+    one(lowFile, (low) => use(createExperts({ high, low, boundary: boundary!, keepBoth: false }))),
+  );
 }
 
 async function decodeResult(
@@ -178,15 +199,24 @@ async function decodeResult(
 }
 
 /** The denoiser, its velocities compared with the reference's where the case has them. */
-function compared(denoiser: Denoiser, { tensors, check }: Bench, positive: Tensor): Denoiser {
+function compared(denoiser: Denoiser, { tensors, stated, check }: Bench, positive: Tensor): Denoiser {
   const calls = { pred_pos: 0, pred_neg: 0 };
+  let step = 0;
   return {
+    async beginStep(timestep) {
+      if (tensors.has('expert_per_step')) {
+        const expected = tensors.i32('expert_per_step')[step]!;
+        check(`expert[${step}]`, [timestep < 1000 * stated.boundary! ? 1 : 0], [expected]);
+      }
+      step++;
+      await denoiser.beginStep?.(timestep);
+    },
     async velocity(latents, timesteps, text, strength, onSegment) {
       const velocity = await denoiser.velocity(latents, timesteps, text, strength, onSegment);
       const name = text === positive ? 'pred_pos' : 'pred_neg';
-      const step = calls[name]++;
+      const call = calls[name]++;
       if (tensors.has(name))
-        check(`${name}[${step}]`, velocity.data, part(tensors.f32(name), step, velocity.data.length));
+        check(`${name}[${call}]`, velocity.data, part(tensors.f32(name), call, velocity.data.length));
       return velocity;
     },
     release: () => denoiser.release(),

@@ -19,6 +19,8 @@ export interface Stated {
   temperal_downsample: boolean[];
   mean: number[];
   std: number[];
+  /** Width of the decoder; only Wan2.2 states it. */
+  dec_dim?: number;
 }
 
 /**
@@ -147,14 +149,17 @@ export function vaeConfig(stated: Stated): VaeConfig {
     temporalDownsample: stated.temperal_downsample,
     mean: stated.mean,
     std: stated.std,
+    ...(stated.dec_dim === undefined ? {} : { wan22: { decoderDim: stated.dec_dim } }),
   };
 }
 
-function input(tensors: GoldenTensors, name: string): Tensor {
+/** A tensor of the case as the codec takes it. */
+export function input(tensors: GoldenTensors, name: string): Tensor {
   return { data: tensors.f32(name), shape: tensors.get(name).shape };
 }
 
-function clamped(tensors: GoldenTensors, name: string): Tensor {
+/** A tensor of the case in −1 … 1, as decoded frames are. */
+export function clamped(tensors: GoldenTensors, name: string): Tensor {
   const { data, shape } = input(tensors, name);
   return { data: data.map((value) => Math.min(1, Math.max(-1, value))), shape };
 }

@@ -6,6 +6,7 @@ const faulty: readonly (readonly [change: string, mustRefuse: boolean, feed: () 
   ['crashes', false, () => process.abort()],
   ['is accepted wrongly', true, () => Promise.resolve('reads the same')],
   ['never ends', false, endless],
+  ['takes memory without bound', false, () => Promise.resolve(reserve())],
   ['throws what is not for people', false, () => Promise.reject(new TypeError('x is undefined'))],
   ['gives something invalid', false, () => Promise.reject(new WronglyAccepted('it has no size'))],
   ['is refused without a sentence', false, () => Promise.reject(new PusaError('FILE_EMPTY', 'empty', ''))],
@@ -16,6 +17,10 @@ const faulty: readonly (readonly [change: string, mustRefuse: boolean, feed: () 
   ],
   ['is accepted rightly', false, () => Promise.resolve('reads the same')],
 ];
+
+function reserve(): string {
+  return new ArrayBuffer(3 * 2 ** 30).byteLength > 0 ? 'reads the same' : 'nothing';
+}
 
 function endless(): never {
   for (;;);

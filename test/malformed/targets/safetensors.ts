@@ -1,31 +1,28 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { openSafetensors } from '../../../src-main/engine/weights/safetensors.ts';
 import { sampleBytes } from '../../support/project.ts';
 import {
   emptied,
-  explain,
   ofAnotherKind,
   scrambled,
   toJsonText,
   truncated,
-  WronglyAccepted,
   type ByteChange,
   type Random,
-  type Target,
 } from '../mutate.ts';
+import { checkpointTarget, type Ways } from './checkpoint.ts';
 
 type Header = Record<
   string,
   { dtype: unknown; shape: unknown; data_offsets: unknown } | Record<string, unknown>
 >;
 
-const data = sampleBytes(48 + 20 + 12, 31);
+const data = sampleBytes(48 + 20 + 12 + 6 + 8, 31);
 const header = (): Header => ({
   __metadata__: { format: 'pt' },
   'blocks.0.weight': { dtype: 'F32', shape: [3, 4], data_offsets: [0, 48] },
   'blocks.0.bias': { dtype: 'F16', shape: [10], data_offsets: [48, 68] },
   head: { dtype: 'BF16', shape: [1, 6], data_offsets: [68, 80] },
+  'blocks.1.weight': { dtype: 'F8_E4M3', shape: [2, 3], data_offsets: [80, 86] },
+  'blocks.1.scale_weight': { dtype: 'F32', shape: [2], data_offsets: [86, 94] },
 });
 
 function file(text: string, length = BigInt(Buffer.byteLength(text)), tail: Uint8Array = data): Uint8Array {
@@ -71,7 +68,7 @@ const values: readonly (readonly [
 
 function byEntry(random: Random): ByteChange {
   const changed = header();
-  const name = random.pick(['blocks.0.weight', 'blocks.0.bias', 'head']);
+  const name = random.pick(Object.keys(changed).slice(1));
   const [field, change, value] = random.pick(values);
   (changed[name] as Record<string, unknown>)[field] = value;
   return { field: `${name}.${field}`, change, mustRefuse: true, bytes: file(toJsonText(changed)) };
@@ -103,7 +100,7 @@ function byStructure(random: Random): ByteChange {
   return { field, change, mustRefuse: true, bytes };
 }
 
-const ways: readonly ((random: Random) => ByteChange)[] = [
+const ways: Ways = [
   byEntry,
   byStructure,
   (random) => scrambled(random, sound, { name: 'header', at: 0, length: 8 + headerBytes }),
@@ -115,36 +112,4 @@ const ways: readonly ((random: Random) => ByteChange)[] = [
 ];
 
 /** Weights: the header's claims against the file. */
-export const weights: Target = {
-  name: 'safetensors',
-  share: 2,
-  async prepare(folder) {
-    const path = join(folder, 'case.safetensors');
-    const read = async (bytes: Uint8Array): Promise<Record<string, unknown>> => {
-      await writeFile(path, bytes);
-      const checkpoint = await openSafetensors(path);
-      try {
-        const found: Record<string, unknown> = {};
-        for (const [name, entry] of checkpoint.entries) {
-          const numbers = await checkpoint.read(name);
-          if (numbers.length !== entry.shape.reduce((product, side) => product * side, 1)) {
-            throw new WronglyAccepted(`${name} has ${numbers.length} numbers`);
-          }
-          found[name] = { shape: entry.shape, numbers: Buffer.from(numbers.buffer).toString('hex') };
-        }
-        return found;
-      } finally {
-        await checkpoint.close();
-      }
-    };
-    const expected = await read(sound);
-    const mutant = ({ bytes, ...change }: ByteChange) => ({
-      ...change,
-      feed: async () => explain(expected, await read(bytes)),
-    });
-    return {
-      sound: mutant({ field: 'nothing', change: 'none', mustRefuse: false, bytes: sound }),
-      draw: (random, index) => Promise.resolve(mutant(ways[index % ways.length]!(random))),
-    };
-  },
-};
+export const weights = checkpointTarget('safetensors', 2, 'case.safetensors', sound, ways);

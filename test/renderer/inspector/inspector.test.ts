@@ -15,6 +15,7 @@ import {
   trimZeros,
 } from '../../../src-renderer/src/inspector/format.ts';
 import { generateState, modelOf } from '../../../src-renderer/src/inspector/generate.ts';
+import { errorText } from '../../../src-renderer/src/inspector/messages.ts';
 import { summarizeCells } from '../../../src-renderer/src/inspector/selection.ts';
 import {
   formatChange,
@@ -22,6 +23,7 @@ import {
   nearestSide,
   sizePresets,
 } from '../../../src-renderer/src/inspector/sizes.ts';
+import { outsideStarterWorld, unknownWords } from '../../../src-renderer/src/inspector/starter-world.ts';
 import { parseSweep, shuffledSeeds } from '../../../src-renderer/src/inspector/sweep.ts';
 import { applyCommand } from '../../../src-main/core/edit/apply.ts';
 import { clip, picture, project, range, video } from '../../core/fixtures.ts';
@@ -75,6 +77,14 @@ describe('whether a range can be generated', () => {
     expect(why({ range: null })).toBe('NO_RANGE');
     expect(why({ models: [] })).toBe('NO_MODEL');
     expect(why({ models: [{ ...model, unusable: 'Its files are gone.' }] })).toBe('MODEL_CANNOT');
+    const coarse = { ...model, sizeMultiple: 32 };
+    const halfway = { ...ready.project, width: 832, height: 464 };
+    expect(why({ models: [coarse], project: halfway })).toBe('MODEL_CANNOT');
+    expect(generateState({ ...ready, models: [coarse], project: halfway }).obstacle).toMatchObject({
+      message: 'The model makes sizes whose sides are multiples of 32; 832×464 is none.',
+      remedy: 'Choose 832×480, or another model.',
+    });
+    expect(why({ models: [model], project: halfway })).toBeUndefined();
     expect(why({ range: { ...ready.range, model: 'gone' } })).toBe('MODEL_NOT_FOUND');
     expect(why({ project: project() })).toBe('FIXED_WITHOUT_SOURCE');
     const unipc = { ...ready.range.sampler, solver: 'unipc' as const };
@@ -231,6 +241,11 @@ describe('sizes', () => {
     expect([nearestSide(0), nearestSide(100), nearestSide(99_999), nearestSide(Number.NaN)]).toEqual([
       16, 96, 4096, 16,
     ]);
+    // Wan2.2's 5B model compresses twice as much.
+    expect([nearestSide(0, 32), nearestSide(720, 32)]).toEqual([32, 736]);
+    const sizes = sizePresets({ width: 1280, height: 704, fps: 24, frames: 121 }, 32);
+    expect(sizes.length).toBeGreaterThan(4);
+    for (const { width, height } of sizes) expect([width % 32, height % 32]).toEqual([0, 0]);
   });
 
   it('say what changing them touches', () => {
@@ -281,7 +296,57 @@ it('the selected cells are told with what they have in common', () => {
   expect(summarizeCells(marked, null)).toBeNull();
 });
 
+describe('the small world of the starter model', () => {
+  it('has the words it was trained with, in both languages, and no others', () => {
+    expect(unknownWords('A gold ball falls down on a green meadow.')).toEqual([]);
+    expect(unknownWords('在草地上一个绿色的方块上下弹跳')).toEqual([]);
+    expect(unknownWords('the BOAT leaves the old harbour, the boat')).toEqual([
+      'boat',
+      'leaves',
+      'old',
+      'harbour',
+    ]);
+    expect(unknownWords('在草地上一个绿色的小船落下')).toEqual(['小船']);
+    expect(unknownWords('')).toEqual([]);
+  });
+
+  it('lacks pictures of another size that are sources, and is of no account for other models', () => {
+    const ranged = range(17, [{ frame: 0, kind: 'fixed' }]);
+    const of = project(clip('s', picture, 0, 1), clip('far', video, 90, 4));
+    const { plan } = generateState({
+      project: of,
+      range: ranged,
+      takes: [],
+      models: [model],
+      connected: true,
+    });
+    const { sources } = plan!;
+    const own = { ...ranged, prompt: 'a red star stays still' };
+    expect(outsideStarterWorld(model, of, own, sources)).toEqual({ words: [], sources: [picture.name] });
+    const small = { ...of, assets: of.assets.map((asset) => ({ ...asset, width: 96, height: 96 })) };
+    expect(outsideStarterWorld(model, small, own, sources)).toBeNull();
+    expect(outsideStarterWorld(model, small, { prompt: 'a wolf' }, null)).toEqual({
+      words: ['wolf'],
+      sources: [],
+    });
+    expect(outsideStarterWorld({ ...model, bundled: false }, of, own, sources)).toBeNull();
+  });
+});
+
 describe('words', () => {
+  it('are for people: what names fields and types is told by its code, and kept as a detail', () => {
+    const technical = 'The job is not valid at version: expected 1.';
+    expect(errorText('JOB_INVALID', technical, 'Make the job again from its project.')).toEqual({
+      message: queue['queue.error.JOB_INVALID'],
+      remedy: queue['queue.remedy.JOB_INVALID'],
+      detail: technical,
+    });
+    const internal = 'Something unexpected went wrong: Cannot read properties of undefined.';
+    expect(errorText('INTERNAL', internal, null).detail).toBe(internal);
+    const plain = '“boat.png” is empty.';
+    expect(errorText('FILE_EMPTY', plain, 'Choose another.')).toMatchObject({ message: plain, detail: null });
+  });
+
   it('there are for every error and every warning, in both languages, with the same places to fill', () => {
     const warnings: Record<WarningCode, true> = {
       RATE_RESAMPLED: true,

@@ -34,8 +34,9 @@ import {
   run,
   type Rgb,
 } from '../../media/support.ts';
+import { runes } from '../../support/runes.ts';
 import { browserPath, launchBrowser, warnWithoutBrowser } from '../../support/chromium.ts';
-import type { Decode, Seen } from './harness.ts';
+import type { Decode, Loudness, Seen } from './harness.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const types: Readonly<Record<string, string>> = {
@@ -73,6 +74,7 @@ describe.skipIf(!usable)('pictures decoded in the browser', () => {
       root: here,
       base: './',
       configFile: false,
+      plugins: [runes],
       logLevel: 'error',
       build: { outDir: at('page'), rolldownOptions: { input: join(here, 'harness.html') } },
     });
@@ -249,6 +251,51 @@ describe.skipIf(!usable)('pictures decoded in the browser', () => {
     expect(await indices(medium('h264.mp4'), [3.01 / fps])).toEqual([3]);
   });
 
+  function hear(file: string, from: number, to: number): Promise<Loudness[] | string | null> {
+    return page.evaluate(
+      ([of, a, b]) => (globalThis as unknown as { decode: Decode }).decode.hear(of, a, b),
+      [medium(file), from, to] as const,
+    );
+  }
+
+  it.skipIf(ffmpeg?.encoders.has('aac') !== true)(
+    'hears a file’s sound on the clock of its pictures, and none where there is none',
+    async () => {
+      const heard = (await hear('beep.mp4', 0, 2)) as Loudness[];
+      // Without a gap, and silent up to the tone in its second second.
+      for (const [i, { at: time }] of heard.entries()) {
+        const before = heard[i - 1];
+        if (before !== undefined) expect(time).toBeCloseTo(before.at + before.seconds, 3);
+      }
+      const onset = heard.find(({ peak }) => peak > 0.05)!;
+      expect(onset.at).toBeLessThanOrEqual(1.001);
+      expect(onset.at + onset.seconds).toBeGreaterThan(0.97);
+      const [first] = (await hear('beep.mp4', 1.5, 1.6)) as Loudness[];
+      expect(first!.at).toBeGreaterThan(1.4);
+      expect(first!.peak).toBeGreaterThan(0.05);
+      expect(await hear('h264.mp4', 0, 1)).toBeNull();
+      expect(await hear('missing.mp4', 0, 1)).toEqual(expect.any(String));
+    },
+  );
+
+  it.skipIf(ffmpeg?.encoders.has('aac') !== true)(
+    'plays it without gaps, round and round, each piece where the clock has it',
+    async () => {
+      await page.mouse.click(5, 5);
+      const scheduled = await page.evaluate(
+        (of) => (globalThis as unknown as { decode: Decode }).decode.play(of, 16, 16, 1500),
+        medium('beep.mp4'),
+      );
+      // A busy machine may lose the beginning; what follows joins on, over the end of the loop too.
+      expect(scheduled.length).toBeGreaterThan(20);
+      const gaps = scheduled
+        .slice(1)
+        .map(([when], i) => Math.abs(when - scheduled[i]![0] - scheduled[i]![1]))
+        .filter((gap) => gap > 0.001);
+      expect(gaps.length).toBeLessThanOrEqual(2);
+    },
+  );
+
   it('breaks no rule of the policy', () => {
     expect(complaints.filter((each) => !each.includes('404'))).toEqual([]);
   });
@@ -263,6 +310,11 @@ async function makeFiles(): Promise<void> {
   video('vp9.webm', fps, count, ...vp9, '-g', '20');
   video('film.webm', 24, 50, ...vp9);
   video('long.mp4', fps, 400, '-g', '100', '-preset', 'veryfast');
+  if (ffmpeg!.encoders.has('aac')) {
+    const tone = "aevalsrc='if(gte(t,1),0.5*sin(2*PI*440*t),0)':d=2:s=44100";
+    const colour = `color=c=gray:s=${size.width}x${size.height}:r=${fps}:d=2`;
+    run(['-f', 'lavfi', '-i', colour, '-f', 'lavfi', '-i', tone, ...h264, '-c:a', 'aac', at('beep.mp4')]);
+  }
   if (ffmpeg!.encoders.has('libx265')) video('h265.mp4', fps, 40, '-c:v', 'libx265', '-tag:v', 'hvc1');
 
   const { width, height } = size;

@@ -19,6 +19,7 @@ import { recall, remember } from '../../../src-renderer/src/state/memory.ts';
 import { keyParts, matches, type KeyPress } from '../../../src-renderer/src/state/shortcut.ts';
 import { Gesture, pace, parseNumber, settle } from '../../../src-renderer/src/ui/number.ts';
 import { place } from '../../../src-renderer/src/ui/place.ts';
+import { Gate } from '../../../src-renderer/src/ui/thumb.ts';
 import { failure, until } from '../../core/small-studio.ts';
 import { sampleProject } from '../../support/project.ts';
 import { TestStudio } from './studio.ts';
@@ -295,6 +296,28 @@ describe('numbers typed and dragged', () => {
     const last = gesture.at(2400);
     gesture.end();
     expect(gesture.at(2401)).not.toBe(last);
+  });
+});
+
+describe('pictures of a list', () => {
+  it('come a few at a time, in turn, and what went away is not fetched', () => {
+    const gate = new Gate(2);
+    const begun: string[] = [];
+    const enter = (name: string): (() => void) => gate.enter(() => begun.push(name));
+    const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map(enter);
+    expect(begun).toEqual(['a', 'b']);
+    c!();
+    a!();
+    expect(begun).toEqual(['a', 'b', 'd']);
+    // Told twice that it is done, it still makes room once.
+    a!();
+    expect(begun).toHaveLength(3);
+    b!();
+    d!();
+    e!();
+    expect(begun).toEqual(['a', 'b', 'd', 'e']);
+    enter('f');
+    expect(begun.at(-1)).toBe('f');
   });
 });
 

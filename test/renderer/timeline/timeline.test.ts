@@ -158,6 +158,39 @@ describe('view', () => {
   });
 });
 
+describe('rows', () => {
+  const rowsIn = (room: number, planFolded = false): ReturnType<typeof layoutRows> =>
+    layoutRows({ tracks: 2, lanes: 1, steps: 10, planFolded, takeIds: ['t1', 't2'], room });
+  const heightOf = (layout: ReturnType<typeof layoutRows>, kind: string): number =>
+    layout.rows.find((row) => row.kind === kind)!.height;
+
+  it('share what room there is, so that tracks, cells, the open plan and a take are in sight together', () => {
+    // The timeline of a window of 1280 × 720.
+    const small = rowsIn(236);
+    const take = small.rows.find(({ kind }) => kind === 'take')!;
+    expect(take.y + take.height).toBeLessThanOrEqual(236);
+    expect(heightOf(small, 'track')).toBeGreaterThanOrEqual(30);
+    expect(heightOf(small, 'plan')).toBeGreaterThanOrEqual(50);
+    const large = rowsIn(600);
+    expect(heightOf(large, 'track')).toBeGreaterThan(heightOf(small, 'track'));
+    expect(heightOf(large, 'plan')).toBe(118);
+  });
+
+  it('never shrink as room grows, and lie one below the other', () => {
+    let before = rowsIn(0);
+    for (let room = 10; room <= 700; room += 10) {
+      const rows = rowsIn(room);
+      for (const kind of ['track', 'cells'])
+        expect(heightOf(rows, kind)).toBeGreaterThanOrEqual(heightOf(before, kind));
+      for (const [i, row] of rows.rows.entries()) {
+        const last = rows.rows[i - 1];
+        expect(row.y).toBe(last === undefined ? 0 : last.y + last.height + 1);
+      }
+      before = rows;
+    }
+  });
+});
+
 describe('scene', () => {
   it('finds the clips of a stretch as a search through all of them does', () => {
     const { clips } = largeProject(300, 3000);
@@ -526,16 +559,16 @@ describe('a timeline of a window', () => {
     show(window, { ...project, id: 'one' });
     // The window says only later how large it is, and may say it again.
     for (const width of [500, 1400]) {
-      timeline.resize(width, 200);
+      timeline.resize(width, 130);
       expect(timeline.view).toEqual(fitAll({ start: 0, scale: 1, width }, 116, 16));
     }
     timeline.zoomBy(3, 400);
     timeline.scrollTo(30);
     const { view, scrollY } = timeline;
     expect(scrollY).toBe(30);
-    timeline.resize(1200, 200);
+    timeline.resize(1200, 130);
     expect(timeline.view.scale).toBe(view.scale);
-    timeline.resize(1400, 200);
+    timeline.resize(1400, 130);
     show(window, { ...project, id: 'two' });
     expect(frameToX(timeline.view, 116)).toBeLessThan(1400);
     expect(timeline.scrollY).toBe(0);
@@ -545,7 +578,7 @@ describe('a timeline of a window', () => {
     timeline.leave();
     const again = new TimelineState(window.session);
     again.enter('one');
-    again.resize(1400, 200);
+    again.resize(1400, 130);
     expect([again.view.scale, again.scrollY]).toEqual([view.scale, 30]);
   });
 

@@ -7,6 +7,8 @@ import { bytesSchema, idsSchema, nothing, pageInput, pageOf } from './common.ts'
 
 const jobId = idSchema;
 const range = { projectId: idSchema, rangeId: idSchema };
+/** At half the size and with fewer steps (`draftOf`), for a quick look. */
+const draft = z.boolean().optional();
 const { steps, cfg, shift, seed, loraStrength } = samplerSchema.shape;
 const { prompt, negativePrompt } = rangeSchema.shape;
 const most = 200;
@@ -65,10 +67,13 @@ export const jobMethods = {
   },
   /** What generating a range would cost here, and what to know before; null where nothing was measured yet. */
   'jobs.forecast': {
-    input: z.strictObject(range),
+    input: z.strictObject({ ...range, draft }),
     output: z.strictObject({
       seconds: z.number().min(0).nullable(),
+      /** The most that will be held at once, weights that are read out of their file included. */
       memoryBytes: z.number().min(0).nullable(),
+      /** What the seconds rest on: a job like it, one of another size, or a block timed on the device. */
+      basis: z.enum(['measured', 'scaled', 'block']).nullable().optional(),
       warnings: z
         .array(
           z.strictObject({
@@ -83,12 +88,12 @@ export const jobMethods = {
   },
   /** Freezes a range as it is now: later edits do not change the job. */
   'jobs.enqueue': {
-    input: z.strictObject({ ...range, place: z.enum(['next', 'last']) }),
+    input: z.strictObject({ ...range, place: z.enum(['next', 'last']), draft }),
     output: enqueuedSchema,
     writes: true,
   },
   'jobs.batch': {
-    input: z.strictObject({ ...range, sweep: sweepSchema }),
+    input: z.strictObject({ ...range, sweep: sweepSchema, draft }),
     output: enqueuedSchema,
     writes: true,
   },

@@ -30,6 +30,8 @@ export const libraryStatusSchema = z.strictObject({
   /** The studio ended without closing it. */
   endedUncleanly: z.boolean(),
   mediaFolder: pathSchema,
+  /** It is not there, as while its disk is not connected; `library.findMedia` mends that. */
+  mediaMissing: z.boolean(),
   mediaBytes: z.int().min(0),
 });
 export type LibraryStatus = z.infer<typeof libraryStatusSchema>;
@@ -49,6 +51,16 @@ export const settingsMethods = {
   'library.check': { input: z.strictObject({}), output: libraryStatusSchema, writes: false },
   /** Rebuilds what can be read; the damaged file is kept beside it. */
   'library.repair': { input: z.strictObject({}), output: libraryStatusSchema, writes: true },
+  /**
+   * While the media are missing: the folder where they are now. Or a new, empty one (`isNew`), into which they are
+   * brought in again one by one.
+   */
+  'library.findMedia': {
+    input: z.strictObject({ path: pathSchema, isNew: z.boolean() }),
+    output: libraryStatusSchema,
+    writes: true,
+    namesPath: true,
+  },
   'library.backups': {
     input: z.strictObject({}),
     output: z.strictObject({ backups: z.array(backupSchema).max(1000) }),

@@ -68,6 +68,7 @@ export async function denoise(
   for (let k = last?.steps ?? 0; k < plan.steps; k++) {
     let velocity: Tensor;
     try {
+      await denoiser.beginStep?.(Math.fround(1000 * plan.sigmas[k]!));
       velocity = await guidedVelocity(input, denoiser, latents, scheduler.timesteps(k), (part) => {
         // A step that is computed is saved before it counts as done, and before a wish to stop is heard.
         if (part >= 1) return;

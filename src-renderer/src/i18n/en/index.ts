@@ -1,8 +1,9 @@
 import { app } from './app.ts';
 import { inspector } from './inspector.ts';
 import { library } from './library.ts';
+import { models } from './models.ts';
 import { player } from './player.ts';
 import { queue } from './queue.ts';
 import { timeline } from './timeline.ts';
 
-export const en = { ...app, ...library, ...timeline, ...player, ...inspector, ...queue };
+export const en = { ...app, ...library, ...models, ...timeline, ...player, ...inspector, ...queue };

@@ -72,7 +72,7 @@ export const inspector = {
   'inspector.size': 'Size',
   'inspector.size.native': 'model’s own',
   'inspector.size.hint':
-    'Of the whole project, in multiples of 16. Models do best near the size they were made for.',
+    'Of the whole project, in multiples of {multiple}. Models do best near the size they were made for.',
   'inspector.size.custom': 'Other…',
   'inspector.width': 'Width',
   'inspector.height': 'Height',
@@ -163,10 +163,26 @@ export const inspector = {
   'inspector.batch.tooMany': 'At most 200 values in one batch.',
   'inspector.batch.outOfBounds': 'One of the values is outside what this setting allows.',
 
+  'inspector.starter.text': 'The starter model does not know {names}.',
+  'inspector.starter.quoted': '“{name}”',
+  'inspector.starter.comma': ', ',
+  'inspector.starter.knows': 'What it knows',
+  'inspector.starter.add': 'Add a model',
+  'inspector.starter.title': 'The starter model’s small world',
+  'inspector.starter.world':
+    'A ball, cube or star in red, gold, green, blue, purple or white; in front of a blue wall, on a green meadow or on a warm floor. It slides from left to right or from right to left, bounces up and down, falls down, grows bigger, shrinks, turns another colour, or stays still.',
+  'inspector.starter.example': 'a gold ball falls down on a green meadow',
+  'inspector.starter.why':
+    'It is 16 MB and came with the application, to try every task at once. For your own pictures and words add a model of the Wan 2.1 family with Pusa in the library.',
+  'inspector.draft': 'Draft',
+  'inspector.draft.hint':
+    'A quick look first: {width}×{height}, {steps} steps, the same marks, words and seed. The motion is only alike.',
+  'inspector.draft.none': 'It cannot be made smaller or with fewer steps.',
   'inspector.preflight': 'Before generating',
   'inspector.preflight.ready': 'Ready to generate.',
   'inspector.preflight.time': 'About {time}',
-  'inspector.preflight.timeUnknown': 'Time known after the first take',
+  'inspector.preflight.timeUnknown': 'No time known yet',
+  'inspector.preflight.timeUnknownHint': 'Known after the first take with this model.',
   'inspector.preflight.memory': 'needs {memory}',
   'inspector.preflight.memoryOf': 'needs {memory} of {total}',
   'inspector.preflight.tooMuch': 'More memory than this machine has free: expect it to be slow or to stop.',

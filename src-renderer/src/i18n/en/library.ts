@@ -81,6 +81,10 @@ export const library = {
   'library.tag': 'Tag',
   'library.clearTag': 'Any tag',
   'library.delete': 'Delete',
+  'library.takeDeleted': 'The take was deleted.',
+  'library.undoDelete': 'Undo',
+  'library.undoLater': 'Other things were changed since.',
+  'library.undoLaterText': 'Undo them first, step by step, with Ctrl Z; the take comes back.',
   'library.deleteTitle': 'Delete this take?',
   'library.deleteText': 'Its video is removed with the next cleaning of the media folder.',
   'library.open': 'Open its project',
@@ -110,7 +114,6 @@ export const library = {
   'library.hit.prompt': 'Prompt',
 
   'library.noModels': 'No model is installed',
-  'library.noModelsText': 'Import one with “pusa models import” on the command line.',
   'library.default': 'Default',
   'library.makeDefault': 'Use for new work',
   'library.bundled': 'Comes with the application',
@@ -124,5 +127,4 @@ export const library = {
   'library.loras': 'LoRA',
   'library.loraLive': '{name}, strength {strength}',
   'library.loraBaked': '{name}, baked in at {strength}',
-  'library.unusable': 'Cannot be used',
 } as const;

@@ -70,8 +70,6 @@ export const queue = {
   'queue.compare.promote': 'Put on the timeline',
   'queue.compare.promoted': 'On the timeline',
   'queue.compare.delete': 'Delete',
-  'queue.compare.deleteTitle': 'Delete this take?',
-  'queue.compare.deleteText': 'Its video is removed from the library. This cannot be undone.',
   'queue.compare.rate': 'Rating',
   'queue.compare.stars': '{n} of 5 stars',
   'queue.compare.speed': 'Speed',
@@ -88,6 +86,10 @@ export const queue = {
     'The range ends on a picture, which fills its last four frames alike; drop the last {frames} if the stop shows.',
   'queue.warning.LENGTH_UNTRAINED':
     'The range has {frames} frames and the model was trained on {trainedFrames}: expect flicker or a colour shift.',
+  'queue.warning.MEMORY_SHORT':
+    'This needs about {needed} GB of memory and {available} GB are free: it may run out. Choose a smaller size or fewer frames, or close other programs.',
+  'queue.warning.MODEL_STREAMED':
+    'The model does not fit into the free memory: {streamed} of its {blocks} parts are read from the disk at every step, which takes longer. Baked to int8 it takes about a quarter of the memory.',
   'queue.warning.COLOUR_MISMATCH':
     '“{name}” and “{otherName}” differ in colour or brightness; the result will drift from one to the other.',
   'queue.warning.CELLS_BLENDED':
@@ -147,6 +149,14 @@ export const queue = {
   'queue.remedy.MODEL_NOT_FOUND': 'Choose another model.',
   'queue.error.MODEL_CANNOT': 'The model cannot be used here.',
   'queue.remedy.MODEL_CANNOT': 'Choose another model.',
+  'queue.error.MODEL_BUSY': 'The model is being worked on.',
+  'queue.remedy.MODEL_BUSY': 'Wait until that is over, or stop it in the library.',
+  'queue.error.DOWNLOAD_FAILED': 'The download broke off.',
+  'queue.remedy.DOWNLOAD_FAILED': 'Check the network and resume: what is there stays.',
+  'queue.error.DOWNLOAD_REFUSED': 'The file cannot be downloaded from there.',
+  'queue.remedy.DOWNLOAD_REFUSED': 'Check the mirror and the access token in the settings.',
+  'queue.error.DOWNLOAD_DAMAGED': 'The file on the server is not the known one.',
+  'queue.remedy.DOWNLOAD_DAMAGED': 'Try again later, or choose another mirror in the settings.',
   'queue.error.DISK_FULL': 'The disk is full.',
   'queue.remedy.DISK_FULL': 'Free some space and go on; nothing saved is lost.',
   'queue.error.WRITE_FAILED': 'A file could not be written.',

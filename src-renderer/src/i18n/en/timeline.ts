@@ -67,8 +67,6 @@ export const timeline = {
   'timeline.promote': 'Put onto the timeline',
   'timeline.promoted': 'The take is on the timeline.',
   'timeline.deleteTake': 'Delete the take',
-  'timeline.deleteTakeTitle': 'Delete this take?',
-  'timeline.deleteTakeText': 'Its video and what made it are removed. This cannot be undone.',
   'timeline.exportTake': 'Export the take…',
   'timeline.rating': 'Rating',
   'timeline.notRated': 'Not rated',

@@ -83,6 +83,10 @@ export const library: Record<keyof typeof texts, string> = {
   'library.tag': '标签',
   'library.clearTag': '任意标签',
   'library.delete': '删除',
+  'library.takeDeleted': '成片已删除。',
+  'library.undoDelete': '撤销',
+  'library.undoLater': '此后又有其他改动。',
+  'library.undoLaterText': '请用 Ctrl Z 逐步撤销，成片就会恢复。',
   'library.deleteTitle': '删除这个成片？',
   'library.deleteText': '其视频会在下次清理素材文件夹时移除。',
   'library.open': '打开所属项目',
@@ -112,7 +116,6 @@ export const library: Record<keyof typeof texts, string> = {
   'library.hit.prompt': '提示词',
 
   'library.noModels': '没有安装模型',
-  'library.noModelsText': '请在命令行中用“pusa models import”导入。',
   'library.default': '默认',
   'library.makeDefault': '设为默认',
   'library.bundled': '应用自带',
@@ -126,5 +129,4 @@ export const library: Record<keyof typeof texts, string> = {
   'library.loras': 'LoRA',
   'library.loraLive': '{name}，强度 {strength}',
   'library.loraBaked': '{name}，已固化，强度 {strength}',
-  'library.unusable': '无法使用',
 };

@@ -69,8 +69,6 @@ export const timeline: Record<keyof typeof texts, string> = {
   'timeline.promote': '放到时间线上',
   'timeline.promoted': '成片已放到时间线上。',
   'timeline.deleteTake': '删除成片',
-  'timeline.deleteTakeTitle': '删除这个成片？',
-  'timeline.deleteTakeText': '它的视频和生成参数将被删除，且无法撤销。',
   'timeline.exportTake': '导出成片…',
   'timeline.rating': '评分',
   'timeline.notRated': '未评分',

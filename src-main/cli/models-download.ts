@@ -1,0 +1,199 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { PusaError } from '../core/errors.ts';
+import { huggingFace, parseMirror, type ModelServer } from '../studio/downloads/address.ts';
+import { readCatalogue } from '../studio/downloads/catalogue.ts';
+import { freeBytesAt, size } from '../studio/downloads/space.ts';
+import { describeEntry } from '../studio/model-work/catalogue-entry.ts';
+import { modelFolders } from '../studio/model-work/model-folders.ts';
+import { OwnFiles } from '../studio/model-work/own-files.ts';
+import { ModelRunner, type ModelWorkplace } from '../studio/model-work/runner.ts';
+import { Sources } from '../studio/model-work/sources.ts';
+import type { TaskProgress, TaskRequest } from '../studio/model-work/requests.ts';
+import { listShelf } from '../studio/model-shelf.ts';
+import { findPlaces } from '../studio/places.ts';
+import { formatSeconds } from './terminal.ts';
+import { Speed } from '../studio/model-work/speed.ts';
+
+interface DownloadFlags {
+  readonly json?: true;
+  readonly data: string;
+  readonly to?: string;
+  readonly tokenFile?: string;
+  readonly mirror?: string;
+  readonly catalogue?: string;
+}
+
+/** `models download`: what can be had, and getting it. */
+export function addDownloadCommand(
+  add: (name: string, argument: [string, string], what: string) => Command,
+): void {
+  add(
+    'download',
+    ['[entry]', 'what to download; without it, all that can be'],
+    'Download a model and make it ready, or list those that can be. A download that was stopped goes on by the same command. Nothing is asked of any server before an entry is named.',
+  )
+    .option('--to <folder>', 'folder for the files, for example on another disk')
+    .option('--token-file <file>', 'file with your access token, for models whose licence has to be accepted')
+    .option('--mirror <url>', 'address of a server that answers like huggingface.co')
+    .option('--catalogue <file>', 'another catalogue than the one that came along')
+    .action(download);
+}
+
+async function download(entry: string | undefined, flags: DownloadFlags): Promise<void> {
+  if (entry === undefined) await list(flags);
+  else await get(entry, flags);
+}
+
+/** @throws PusaError DOWNLOAD_REFUSED, FILE_NOT_FOUND */
+async function workplaceOf(flags: DownloadFlags): Promise<ModelWorkplace> {
+  const { data, to, mirror, tokenFile, catalogue } = flags;
+  const sources = await Sources.open(data);
+  const base = mirror === undefined ? null : parseMirror(mirror);
+  const token = tokenFile === undefined ? null : (await readFile(tokenFile, 'utf8')).trim();
+  if (token === '') {
+    throw new PusaError('USAGE', `"${tokenFile ?? ''}" is empty.`, 'Write your access token into it.');
+  }
+  const server = (): ModelServer => {
+    const kept = sources.server;
+    if (base === null && token === null) return kept;
+    const address = base ?? kept.base;
+    return { base: address, token: token ?? (address === kept.base ? kept.token : null) };
+  };
+  return {
+    ...workplace(data, sources),
+    server,
+    catalogue: () => readCatalogue(findPlaces(), catalogue),
+    folder: () => (to === undefined ? sources.shown.folder : resolve(to)),
+  };
+}
+
+/** Where the command line works on models. */
+export function workplace(data: string, sources: Sources): ModelWorkplace {
+  return {
+    dataFolder: resolve(data),
+    places: findPlaces(),
+    own: new OwnFiles(resolve(data)),
+    catalogue: () => readCatalogue(findPlaces()),
+    server: () => sources.server,
+    folder: () => sources.shown.folder,
+  };
+}
+
+async function list(flags: DownloadFlags): Promise<void> {
+  const at = await workplaceOf(flags);
+  const { downloads } = modelFolders(at.dataFolder, at.folder());
+  const shelf = new Set((await listShelf(at.dataFolder, at.places)).map(({ id }) => id));
+  const entries = [];
+  for (const entry of await at.catalogue()) {
+    entries.push({
+      ...(await describeEntry(at.own, entry, downloads)),
+      model: shelf.has(entry.id) ? entry.id : null,
+    });
+  }
+  const freeBytes = await freeBytesAt(downloads);
+  if (flags.json === true) {
+    process.stdout.write(`${JSON.stringify({ entries, folder: downloads, freeBytes })}\n`);
+    return;
+  }
+  for (const { id, name, purpose, bytes, missingBytes, exact, model, licences } of entries) {
+    const about = exact ? '' : 'about ';
+    const state =
+      model !== null
+        ? 'here'
+        : missingBytes < bytes
+          ? `${about}${size(missingBytes)} of ${about}${size(bytes)} to download`
+          : `${about}${size(bytes)}`;
+    const names = [...new Set(licences.map((licence) => `${licence.name} (${licence.url})`))];
+    process.stdout.write(`${id}\n  ${name}: ${state}\n  ${purpose}\n  Licence: ${names.join(', ')}\n\n`);
+  }
+  process.stdout.write(
+    `They go to ${downloads}${freeBytes === null ? '' : `, where ${size(freeBytes)} are free`}; --to chooses another folder.\nNext: npm run pusa -- models download ${entries[0]?.id ?? 'ENTRY'}\n`,
+  );
+}
+
+async function get(id: string, flags: DownloadFlags): Promise<void> {
+  const at = await workplaceOf(flags);
+  const entry = (await at.catalogue()).find((one) => one.id === id);
+  if (entry === undefined) {
+    throw new PusaError(
+      'MODEL_NOT_FOUND',
+      `The catalogue has no model "${id}".`,
+      'Run `models download` without a name for those it has.',
+    );
+  }
+  const { downloads } = modelFolders(at.dataFolder, at.folder());
+  if (flags.json !== true) {
+    const { bytes, missingBytes, exact, licences } = await describeEntry(at.own, entry, downloads);
+    const about = exact ? '' : 'about ';
+    const { base } = at.server();
+    process.stderr.write(
+      [
+        `${entry.name}: ${about}${size(missingBytes)} to download of ${about}${size(bytes)}, from ${base === huggingFace ? 'huggingface.co' : base} to ${downloads}.`,
+        ...licences.map((one) => `${one.of}: ${one.name}, ${one.url}`),
+        'By downloading you accept these licences. Ctrl+C stops; the same command goes on.',
+        '',
+      ].join('\n'),
+    );
+  }
+  const model = await work(at, { kind: 'download', entry: id, folder: at.folder() });
+  await sayReady(at, model, flags.json === true);
+}
+
+/** Does a task in front of a person, who may stop it. @returns the model */
+export async function work(at: ModelWorkplace, request: TaskRequest): Promise<string> {
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  const line = new ProgressLine();
+  try {
+    return await new ModelRunner(at).run(request, stop.signal, (progress) => line.show(progress));
+  } finally {
+    line.end();
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}
+
+/** Says where a model lies and what can be done with it now. */
+export async function sayReady(at: ModelWorkplace, id: string, json: boolean): Promise<void> {
+  const shelved = (await listShelf(at.dataFolder, at.places)).find((one) => one.id === id);
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ id, folder: shelved?.folder })}\n`);
+    return;
+  }
+  process.stdout.write(
+    `"${id}" is ready.\nNext: npm run render -- clip.mp4 --model ${id} --prompt "A boat at sunset"\n`,
+  );
+}
+
+/** One line: `Downloading x.safetensors  4.1 GB of 14.3 GB · 35.2 MB a second · 4 min 50 s left`. */
+class ProgressLine {
+  readonly #speed = new Speed();
+  #shown = 0;
+  #phase = '';
+
+  show({ phase, done, total }: TaskProgress): void {
+    const rate = this.#speed.at(phase, done);
+    if (!process.stderr.isTTY) {
+      // A log wants a line a phase.
+      if (phase !== this.#phase) process.stderr.write(`${phase}\n`);
+      this.#phase = phase;
+      return;
+    }
+    const now = performance.now();
+    if (phase === this.#phase && now - this.#shown < 100 && done !== total) return;
+    [this.#shown, this.#phase] = [now, phase];
+    const left = rate !== null && rate > 0 && total !== null ? (total - done) / rate : null;
+    const text = [
+      `${phase}  ${size(done)}${total === null ? '' : ` of ${size(total)}`}`,
+      ...(rate === null ? [] : [`${size(rate)} a second`]),
+      ...(left === null ? [] : [`${formatSeconds(left)} left`]),
+    ].join(' · ');
+    process.stderr.write(`\r\u001b[2K${text.slice(0, Math.max(20, process.stderr.columns - 1))}`);
+  }
+
+  end(): void {
+    if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
+  }
+}

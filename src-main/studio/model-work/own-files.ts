@@ -1,0 +1,94 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { catalogueFileSchema } from '../../core/contract/api/model-catalogue.ts';
+import { pathSchema } from '../../core/contract/api/common.ts';
+import { idSchema } from '../../core/contract/project.ts';
+import type { RemoteFile } from '../downloads/address.ts';
+import { StateFile } from '../state-file.ts';
+
+const downloadedSchema = z.strictObject({
+  repository: catalogueFileSchema.shape.repository,
+  path: catalogueFileSchema.shape.path,
+  /** Where it lies on this machine. */
+  place: pathSchema,
+  bytes: z.int().min(0),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type OwnFile = z.infer<typeof downloadedSchema>;
+
+/** What the application itself put on the disk for models: only this may it delete. */
+const ownSchema = z.strictObject({
+  version: z.literal(1),
+  downloads: z.array(downloadedSchema).max(10_000),
+  /** Folders that hold a manifest and whatever was converted or baked. */
+  packages: z.array(z.strictObject({ id: idSchema, folder: pathSchema })).max(10_000),
+});
+type Own = z.infer<typeof ownSchema>;
+
+/** One change after the other, whichever part of the process makes them. */
+let changing: Promise<unknown> = Promise.resolve();
+
+/** The files and folders of models that the application made or downloaded. */
+export class OwnFiles {
+  readonly #dataFolder: string;
+
+  constructor(dataFolder: string) {
+    this.#dataFolder = dataFolder;
+  }
+
+  /** Read anew each time: the command line may have changed it. @throws PusaError LIBRARY_DAMAGED */
+  async read(): Promise<Own> {
+    return (await this.#open()).value;
+  }
+
+  /** A downloaded file that is still there in its size, or null. */
+  async find({ repository, path }: RemoteFile): Promise<OwnFile | null> {
+    for (const own of (await this.read()).downloads) {
+      if (own.repository !== repository || own.path !== path) continue;
+      const found = await stat(own.place).catch(() => null);
+      if (found?.isFile() === true && found.size === own.bytes) return own;
+    }
+    return null;
+  }
+
+  noteDownload(file: OwnFile): Promise<void> {
+    return this.#change((own) => ({
+      ...own,
+      downloads: [...own.downloads.filter(({ place }) => place !== file.place), file],
+    }));
+  }
+
+  notePackage(id: string, folder: string): Promise<void> {
+    return this.#change((own) => ({
+      ...own,
+      packages: [...own.packages.filter((one) => one.folder !== folder), { id, folder }],
+    }));
+  }
+
+  /** Files and package folders that are not there any more. */
+  forget(places: ReadonlySet<string>): Promise<void> {
+    return this.#change((own) => ({
+      ...own,
+      downloads: own.downloads.filter(({ place }) => !places.has(place)),
+      packages: own.packages.filter(({ folder }) => !places.has(folder)),
+    }));
+  }
+
+  #change(make: (own: Own) => Own): Promise<void> {
+    const done = changing.then(async () => {
+      await mkdir(this.#dataFolder, { recursive: true });
+      await (await this.#open()).change(make);
+    });
+    changing = done.catch(() => undefined);
+    return done;
+  }
+
+  #open(): Promise<StateFile<Own>> {
+    return StateFile.open(join(this.#dataFolder, 'model-files.json'), ownSchema, {
+      version: 1,
+      downloads: [],
+      packages: [],
+    });
+  }
+}
