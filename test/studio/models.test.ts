@@ -310,7 +310,7 @@ describe('what is here already', () => {
     ]);
     const [set] = found.sets;
     expect(set?.paths.map((path) => basename(path))).toEqual([ditFile, vaeFile, textFile]);
-    expect(set?.loras).toEqual([{ path: join(comfy, 'loras', loraFile), strength: 1.4, live: true }]);
+    expect(set?.loras).toEqual([{ path: join(comfy, 'loras', loraFile), strength: 1, live: true }]);
 
     // Of the catalogue, what is proven to be the wanted file counts as here.
     const entry = (await call.models.catalogue({})).entries[0];
