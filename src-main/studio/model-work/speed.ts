@@ -30,6 +30,6 @@ export class Speed {
 }
 
 /** The first word of a phase: "Downloading" of one file is the same work as of the next. */
-function kindOf(phase: string): string {
+export function kindOf(phase: string): string {
   return phase.split(' ', 1)[0] ?? '';
 }

@@ -12,7 +12,7 @@ import {
   type TaskRequest,
   type TaskRunner,
 } from './requests.ts';
-import { Speed } from './speed.ts';
+import { kindOf, Speed } from './speed.ts';
 
 /** Progress is told no more often than this. */
 const tellEveryMs = 250;
@@ -236,11 +236,15 @@ export class ModelTasks {
     };
     return ({ phase, done, total }) => {
       const bytesPerSecond = speed.at(phase, done);
+      const isNew = kindOf(phase) !== kindOf(entry.task.phase);
       entry.task = { ...entry.task, phase: phase.slice(0, 1000), done, total, bytesPerSecond };
-      if (timer !== null) return;
+      if (timer !== null) {
+        if (!isNew) return;
+        clearTimeout(timer);
+      }
       const wait = told + tellEveryMs - performance.now();
-      // The last figure before a silence is told too.
-      if (wait <= 0) tell();
+      // A new phase is told at once, however short it is, and the last figure before a silence too.
+      if (isNew || wait <= 0) tell();
       else timer = setTimeout(tell, wait);
     };
   }
