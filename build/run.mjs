@@ -4,9 +4,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { run } from './tasks/support.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const tasks = ['start', 'test', 'render', 'pusa', 'bench', 'soak', 'format'];
+const tasks = ['start', 'test', 'render', 'pusa', 'bench', 'soak', 'format', 'package'];
 const [task, ...args] = process.argv.slice(2);
 
 if (!tasks.includes(task)) {
@@ -15,7 +16,7 @@ if (!tasks.includes(task)) {
 }
 
 installDependencies();
-runUnderPinnedNode();
+process.exit(await runUnderPinnedNode());
 
 /** Runs `npm ci` when the lock file is not the one that node_modules was installed from. */
 function installDependencies() {
@@ -35,7 +36,7 @@ function installDependencies() {
     '--include=dev',
     '--include=optional',
   ];
-  const done = npm?.endsWith('.js')
+  const done = npm?.endsWith('npm-cli.js')
     ? spawnSync(process.execPath, [npm, ...options], { cwd: root, stdio: ['ignore', 2, 2] })
     : spawnSync('npm', options, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
   if (done.status !== 0) {
@@ -46,7 +47,7 @@ function installDependencies() {
   writeFileSync(stamp, hash);
 }
 
-/** Runs the task under the Node version the project is tested with; the system's own may be older. */
+/** Runs the task under the Node version the project is tested with; the system's own may be older. @returns exit status */
 function runUnderPinnedNode() {
   const pinned =
     process.platform === 'win32'
@@ -60,11 +61,9 @@ function runUnderPinnedNode() {
     process.exit(1);
   }
   const node = existsSync(pinned) ? pinned : process.execPath;
-  const done = spawnSync(node, [join(root, 'build', 'tasks', `${task}.mjs`), ...args], {
+  return run(node, [join(root, 'build', 'tasks', `${task}.mjs`), ...args], {
     // Relative paths of `npm run render -- a b` start where the person is.
     cwd: process.env.INIT_CWD ?? process.cwd(),
-    stdio: 'inherit',
     env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH ?? ''}` },
   });
-  process.exit(done.status ?? 1);
 }

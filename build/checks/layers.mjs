@@ -13,10 +13,16 @@ import ts from 'typescript';
  */
 const rooms = {
   core: { enters: [], packages: ['zod'] },
-  engine: { enters: ['core'], packages: null, node: true },
-  library: { enters: ['core', 'media'], packages: null, node: true },
-  media: { enters: ['core'], packages: null, node: true },
-  studio: { enters: ['core', 'engine', 'library', 'media'], packages: null, node: true, manifest: true },
+  files: { enters: ['core'], packages: [], node: true },
+  engine: { enters: ['core', 'files'], packages: null, node: true },
+  library: { enters: ['core', 'files', 'media'], packages: null, node: true },
+  media: { enters: ['core', 'files'], packages: null, node: true },
+  studio: {
+    enters: ['core', 'files', 'engine', 'library', 'media'],
+    packages: null,
+    node: true,
+    manifest: true,
+  },
   web: { enters: ['core', 'studio', 'media'], packages: null, node: true },
   cli: { enters: ['core', 'engine', 'studio', 'library', 'media'], packages: null, node: true },
   shell: { enters: ['core', 'engine', 'studio', 'web'], packages: null, node: true, electron: true },
@@ -24,7 +30,7 @@ const rooms = {
   'preload.ts': { enters: ['core'], packages: null, electron: true },
   'serve.ts': { enters: ['core', 'studio', 'web'], packages: null, node: true },
   'cli.ts': { enters: ['core', 'studio', 'cli'], packages: null, node: true },
-  renderer: { enters: ['core'], packages: null },
+  renderer: { enters: ['core'], packages: null, manifest: true },
 };
 
 /** Blocks its thread and may take the process with it: only the engine's process loads it. */

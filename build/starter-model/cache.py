@@ -1,14 +1,12 @@
-"""Latent cache: encode the training clips once, fold the latent statistics into the VAE, keep captions beside them."""
+"""Latent cache: encode the training clips once, fold the latent statistics into the VAE."""
 from __future__ import annotations
 
-import json
 import os
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-import data
 from common import adapt_threads, append_log, autocast, pick_device, to_model_range
 from vae import WanVAE, fold_statistics
 
@@ -33,7 +31,7 @@ def encode_clips(vae: WanVAE, clips, device: torch.device, batch: int = 4, log: 
 
 
 def build(work: str, count: int) -> None:
-    """Write or extend `latents.pt` (float16, normalised) and `captions.json` to `count` clips.
+    """Write or extend `latents.pt` (float16, normalised) to `count` clips.
 
     The first call measures the statistics and writes `vae_folded.safetensors`, which is frozen from then on.
     """
@@ -59,6 +57,4 @@ def build(work: str, count: int) -> None:
         save_file({k: v.contiguous() for k, v in vae.state_dict().items()},
                   os.path.join(work, "vae_folded.safetensors"))
         latents = ((raw - mean.view(view)) / std.view(view)).half()
-    with open(os.path.join(work, "captions.json"), "w") as f:
-        json.dump([s.caption for s in data.train_scenes(len(latents))], f, ensure_ascii=False)
     torch.save(latents, path)

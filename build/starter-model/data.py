@@ -96,11 +96,13 @@ def is_held_out(shape: str, colour: str, motion: str, target: str) -> bool:
 
 
 def make_caption(shape: str, colour: str, background: str, motion: str, target: str, language: str) -> str:
-    """English ("a red ball falls down on a green meadow") or Chinese caption."""
+    """English ("a red ball falls down on a green meadow") or Chinese caption. Colour and shape may be empty."""
     if language == "zh":
         action = ZH_MOTION[motion].format(target=ZH_COLOUR[target])
-        return f"{ZH_PLACE[background]}一个{ZH_COLOUR[colour]}的{ZH_SHAPE[shape]}{action}"
-    return f"a {colour} {shape} {EN_MOTION[motion].format(target=target)} {EN_PLACE[background]}"
+        tinted = f"{ZH_COLOUR[colour]}的" if colour else ""
+        return f"{ZH_PLACE[background]}一个{tinted}{ZH_SHAPE.get(shape, '')}{action}"
+    words = ("a", colour, shape, EN_MOTION[motion].format(target=target), EN_PLACE[background])
+    return " ".join(word for word in words if word)
 
 
 def sample_scene(seed: int, held_out: bool = False, motion: str | None = None) -> Scene:

@@ -1,6 +1,7 @@
 // The command line: `npm run pusa -- COMMAND …`.
 import { join } from 'node:path';
-import { build, root, script } from './support.mjs';
+import { build, root, run } from './support.mjs';
 
 const status = build();
-process.exit(status === 0 ? script(join(root, 'out/main/cli.js'), process.argv.slice(2)) : status);
+const cli = join(root, 'out/main/cli.js');
+process.exit(status === 0 ? await run(process.execPath, [cli, ...process.argv.slice(2)]) : status);

@@ -1,8 +1,7 @@
 // `npm run render -- PROJECT OUTPUT`, the same as `npm run pusa -- render PROJECT OUTPUT`.
 import { join } from 'node:path';
-import { build, root, script } from './support.mjs';
+import { build, root, run } from './support.mjs';
 
 const status = build();
-process.exit(
-  status === 0 ? script(join(root, 'out/main/cli.js'), ['render', ...process.argv.slice(2)]) : status,
-);
+const cli = join(root, 'out/main/cli.js');
+process.exit(status === 0 ? await run(process.execPath, [cli, 'render', ...process.argv.slice(2)]) : status);

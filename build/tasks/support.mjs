@@ -1,7 +1,9 @@
-// What the tasks share: the project's root, running its tools, building only when something changed.
-import { spawnSync } from 'node:child_process';
+// What the tasks share: the project's root, running its tools, building only when something changed. Built-in modules
+// only: it is loaded before anything is installed.
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -22,6 +24,30 @@ export function tool(packagePath, args, options = {}) {
 export function script(path, args = [], options = {}) {
   const done = spawnSync(process.execPath, [path, ...args], { stdio: 'inherit', ...options });
   return done.status ?? 1;
+}
+
+/**
+ * Runs a program that a person talks to. Ctrl-C asks it, and this process stays until it has ended.
+ * @param onOutput given what it prints, if `stdio` says that this is piped
+ * @returns exit status, or 128 + the signal's number
+ */
+export function run(command, args = [], { onOutput, ...options } = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { stdio: 'inherit', ...options });
+    // On Windows the console asks both, and to pass it on would be to kill.
+    const pass = (signal) => process.platform !== 'win32' && child.kill(signal);
+    process.on('SIGINT', pass).on('SIGTERM', pass);
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', onOutput);
+    const end = (status) => {
+      process.off('SIGINT', pass).off('SIGTERM', pass);
+      resolve(status);
+    };
+    child.on('error', (error) => {
+      console.error(`${command} could not be started: ${error.message}`);
+      end(127);
+    });
+    child.on('close', (code, signal) => end(code ?? 128 + (constants.signals[signal] ?? 0)));
+  });
 }
 
 /** Builds `out/` unless it was built from exactly these sources. @returns exit status */

@@ -1,8 +1,9 @@
 // `npm test`: every check and test, on a bare machine. Ends with the line "N passed, N failed".
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { build, cache, root, script, tool } from './support.mjs';
+import { build, cache, root, run, tool } from './support.mjs';
 
 mkdirSync(cache, { recursive: true });
 installSystemPackages();
@@ -10,31 +11,8 @@ installSystemPackages();
 const only = process.argv.slice(2);
 const results = [];
 
-check('types (main side)', () => tool('typescript/bin/tsc', ['-p', 'tsconfig.json']));
-check('types (renderer)', () =>
-  tool('svelte-check/bin/svelte-check', [
-    '--workspace',
-    'src-renderer',
-    '--tsconfig',
-    './tsconfig.json',
-    '--fail-on-warnings',
-  ]),
-);
-check('types (renderer tests)', () =>
-  tool('svelte-check/bin/svelte-check', [
-    '--workspace',
-    'test/renderer',
-    '--tsconfig',
-    './tsconfig.json',
-    '--fail-on-warnings',
-  ]),
-);
-check('lint', () => tool('eslint/bin/eslint.js', ['--max-warnings', '0', '.']));
-check('format', () => tool('prettier/bin/prettier.cjs', ['--check', '--log-level', 'warn', '.']));
-check('layers', () => script(join(root, 'build/checks/layers.mjs'), [], { cwd: root }));
-check('licences', () => script(join(root, 'build/checks/licences.mjs'), [], { cwd: root }));
-check('texts', () => script(join(root, 'build/checks/texts.mjs'), [], { cwd: root }));
-check('build', build);
+if (only.length === 0) await runChecks();
+if (build() !== 0) results.push({ name: 'build', passed: false });
 const tests = runVitest();
 
 const failedChecks = results.filter((result) => !result.passed);
@@ -46,10 +24,39 @@ console.log(`tests: ${tests.passed} passed, ${tests.failed} failed, ${tests.skip
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && tests.passed > 0 ? 0 : 1);
 
-function check(name, run) {
-  if (only.length > 0) return;
-  console.log(`\n— ${name}`);
-  results.push({ name, passed: run() === 0 });
+/** Types, lint, format and the rules of the house: each takes one core, so as many at once as there are. */
+async function runChecks() {
+  const svelteCheck = (folder) => [
+    'node_modules/svelte-check/bin/svelte-check',
+    ...['--workspace', folder, '--tsconfig', './tsconfig.json', '--fail-on-warnings'],
+  ];
+  // The longest first.
+  const waiting = Object.entries({
+    lint: ['node_modules/eslint/bin/eslint.js', '--max-warnings', '0', '.'],
+    'types (renderer)': svelteCheck('src-renderer'),
+    'types (renderer tests)': svelteCheck('test/renderer'),
+    'types (main side)': ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'],
+    format: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.'],
+    layers: ['build/checks/layers.mjs'],
+    licences: ['build/checks/licences.mjs'],
+    texts: ['build/checks/texts.mjs'],
+  });
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [name, command] = next;
+      let said = '';
+      const status = await run(process.execPath, command, {
+        cwd: root,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        onOutput: (text) => (said += text),
+      });
+      // Ended by Ctrl-C or from outside: so is everything.
+      if (status > 128) process.exit(status);
+      console.log(`\n— ${name}\n${said.trimEnd()}`);
+      results.push({ name, passed: status === 0 });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, work));
 }
 
 /** Runs the tests (those whose path holds a word given on the command line, or all) and counts them. */

@@ -1,13 +1,18 @@
-import { stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { idSchema } from '../core/contract/project.ts';
 import { PusaError } from '../core/errors.ts';
-import { bakePackage, type BakeProgress } from '../engine/weights/bake-package.ts';
+import { bakePackage } from '../engine/weights/bake-package.ts';
 import { bakePrecisions, type BakePrecision } from '../engine/weights/bake-plan.ts';
 import { expertOf, expertsOf, filesOf, type Manifest } from '../engine/weights/manifest.ts';
-import { findModel, listShelf, putOnShelf } from '../studio/model-shelf.ts';
-import { findPlaces } from '../studio/places.ts';
+import { size } from '../studio/downloads/space.ts';
+import { findModel, listShelf } from '../studio/model-shelf.ts';
+import { modelFolders, shelvePackage } from '../studio/model-work/model-folders.ts';
+import { Sources } from '../studio/model-work/sources.ts';
+import { workplace } from './models-download.ts';
+import { sayReady } from './models-ready.ts';
+import { newId } from './options.ts';
+import { withProgress } from './progress-line.ts';
 import { formatSeconds } from './terminal.ts';
 
 interface BakeFlags {
@@ -63,55 +68,51 @@ async function bake(id: string, flags: BakeFlags): Promise<void> {
   if (strength !== undefined && mergeLoras !== true) {
     throw new PusaError('USAGE', 'A strength is given, but nothing is merged.', 'Add --merge-loras.');
   }
-  const places = findPlaces();
-  const source = await findModel(data, places, id);
-  const folder = into === undefined ? join(data, 'models', to) : resolve(into);
-  const taken = (await listShelf(data, places)).find((model) => model.id === to && model.folder !== folder);
-  if (taken !== undefined) {
+  const at = workplace(data, await Sources.open(data));
+  const { dataFolder, places, own } = at;
+  const source = await findModel(dataFolder, places, id);
+  const folders = modelFolders(dataFolder, at.folder());
+  const folder = into === undefined ? join(folders.packages, to) : resolve(into);
+  const taken = (await listShelf(dataFolder, places)).find((model) => model.id === to);
+  if (taken !== undefined && (await real(taken.folder)) !== (await real(folder))) {
     throw new PusaError('USAGE', `There is a model "${to}" already.`, 'Choose another id with --to.');
   }
-  const say = (line: string): void => {
-    if (json !== true) process.stderr.write(`${line}\n`);
-  };
-  say(whatItDoes(source.manifest, precision, mergeLoras === true, folder));
-
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort();
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  if (json !== true) {
+    process.stderr.write(`${whatItDoes(source.manifest, precision, mergeLoras === true, folder)}\n`);
+  }
   const started = performance.now();
-  const showing = progressBar();
-  try {
-    const { manifest } = await bakePackage(source, folder, {
+  const { manifest } = await withProgress((signal, report) =>
+    bakePackage(source, folder, {
       id: to,
       precision,
       search: search === true,
       mergeLoras: mergeLoras === true,
       ...(strength === undefined ? {} : { strengths: strength }),
       ...(name === undefined ? {} : { name }),
-      onProgress: showing.show,
-      signal: stop.signal,
-    });
-    showing.clear();
-    if (into !== undefined) await putOnShelf(data, to, folder);
-    const seconds = (performance.now() - started) / 1000;
-    const layers = manifest.baked?.layers ?? [];
-    if (json === true) {
-      const report = { id: to, folder, name: manifest.name, bytes: ditBytes(manifest), seconds, layers };
-      process.stdout.write(`${JSON.stringify(report)}\n`);
-      return;
-    }
-    const { size } = await stat(resolve(folder, manifest.dit.open));
-    process.stdout.write(
-      `${[
-        `Done in ${formatSeconds(seconds)}: ${gigabytes(size)} of diffusion model${manifest.lowNoise === undefined ? '' : ' for each of its two experts'}.`,
-        ...errorLines(layers),
-        `${manifest.name} can be used as --model ${to}.`,
-      ].join('\n')}\n`,
-    );
-  } finally {
-    showing.clear();
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+      onProgress: ({ phase, doneBytes, totalBytes }) => report({ phase, done: doneBytes, total: totalBytes }),
+      signal,
+    }),
+  );
+  await shelvePackage(dataFolder, own, to, folder);
+  const seconds = (performance.now() - started) / 1000;
+  const layers = manifest.baked?.layers ?? [];
+  if (json === true) {
+    const report = { id: to, folder, name: manifest.name, bytes: ditBytes(manifest), seconds, layers };
+    process.stdout.write(`${JSON.stringify(report)}\n`);
+    return;
   }
+  const experts = manifest.lowNoise === undefined ? '' : ' in two experts';
+  process.stdout.write(
+    `${[
+      `Done in ${formatSeconds(seconds)}: ${size(ditBytes(manifest))} of diffusion model${experts}.`,
+      ...errorLines(layers),
+    ].join('\n')}\n`,
+  );
+  await sayReady(at, to, false);
+}
+
+function real(path: string): Promise<string> {
+  return realpath(path).catch(() => path);
 }
 
 /** What is about to happen, in words. */
@@ -126,7 +127,7 @@ function whatItDoes(manifest: Manifest, precision: BakePrecision, merges: boolea
     F32: 'to float32',
   }[precision];
   const lines = [
-    `Writes the large matrices of "${manifest.name}" (${gigabytes(ditBytes(manifest))}) ${to}. Norms, modulation, embeddings and the head stay as they are.`,
+    `Writes the large matrices of "${manifest.name}" (${size(ditBytes(manifest))}) ${to}. Norms, modulation, embeddings and the head stay as they are.`,
   ];
   if (loras.length > 0) {
     lines.push(
@@ -159,52 +160,14 @@ function ditBytes(manifest: Manifest): number {
     .reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** One line, where somebody can see it: `Writing 8 bits ███████░░░ 4.1 of 14.2 GB · 2 min 10 s left`. */
-function progressBar(width = 24): { show: (progress: BakeProgress) => void; clear: () => void } {
-  const started = performance.now();
-  let first: number | null = null;
-  let shown = 0;
-  return {
-    show({ phase, doneBytes, totalBytes }) {
-      first ??= doneBytes;
-      const now = performance.now();
-      if (!process.stderr.isTTY || (now - shown < 100 && doneBytes < totalBytes)) return;
-      shown = now;
-      const fraction = totalBytes === 0 ? 1 : doneBytes / totalBytes;
-      const filled = Math.round(fraction * width);
-      const made = doneBytes - first;
-      const left =
-        made > 0
-          ? ` · ${formatSeconds(((now - started) / 1000 / made) * (totalBytes - doneBytes))} left`
-          : '';
-      const bar = `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`;
-      process.stderr.write(
-        `\r\u001b[2K${phase} ${bar} ${gigabytes(doneBytes)} of ${gigabytes(totalBytes)}${left}`,
-      );
-    },
-    clear() {
-      if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
-    },
-  };
-}
-
 function precisionOf(text: string): BakePrecision {
   const precision = precisionNames[text.toLowerCase()];
   if (precision === undefined) throw new InvalidArgumentError('It is int8, int4, fp16 or fp32.');
   return precision;
 }
 
-function newId(text: string): string {
-  if (idSchema.safeParse(text).success) return text;
-  throw new InvalidArgumentError('An id is letters, digits, "-" and "_", at most 64.');
-}
-
 function strengthOf(text: string, before: Readonly<Record<string, number>> = {}): Record<string, number> {
   const match = /^(.+)=(\d+(?:\.\d+)?)$/.exec(text);
   if (match === null) throw new InvalidArgumentError('Write it as LORA=1.4.');
   return { ...before, [match[1]!]: Number(match[2]) };
-}
-
-function gigabytes(bytes: number): string {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

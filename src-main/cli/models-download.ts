@@ -3,18 +3,18 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { PusaError } from '../core/errors.ts';
 import { huggingFace, parseMirror, type ModelServer } from '../studio/downloads/address.ts';
-import { readCatalogue } from '../studio/downloads/catalogue.ts';
+import { entryNamed, readCatalogue } from '../studio/downloads/catalogue.ts';
 import { freeBytesAt, size } from '../studio/downloads/space.ts';
 import { describeEntry } from '../studio/model-work/catalogue-entry.ts';
 import { modelFolders } from '../studio/model-work/model-folders.ts';
 import { OwnFiles } from '../studio/model-work/own-files.ts';
 import { ModelRunner, type ModelWorkplace } from '../studio/model-work/runner.ts';
 import { Sources } from '../studio/model-work/sources.ts';
-import type { TaskProgress, TaskRequest } from '../studio/model-work/requests.ts';
+import type { TaskRequest } from '../studio/model-work/requests.ts';
 import { listShelf } from '../studio/model-shelf.ts';
 import { findPlaces } from '../studio/places.ts';
-import { formatSeconds } from './terminal.ts';
-import { Speed } from '../studio/model-work/speed.ts';
+import { sayReady } from './models-ready.ts';
+import { withProgress } from './progress-line.ts';
 
 interface DownloadFlags {
   readonly json?: true;
@@ -115,22 +115,26 @@ async function list(flags: DownloadFlags): Promise<void> {
 
 async function get(id: string, flags: DownloadFlags): Promise<void> {
   const at = await workplaceOf(flags);
-  const entry = (await at.catalogue()).find((one) => one.id === id);
-  if (entry === undefined) {
-    throw new PusaError(
-      'MODEL_NOT_FOUND',
-      `The catalogue has no model "${id}".`,
-      'Run `models download` without a name for those it has.',
-    );
-  }
+  const entry = entryNamed(await at.catalogue(), id);
   const { downloads } = modelFolders(at.dataFolder, at.folder());
   if (flags.json !== true) {
-    const { bytes, missingBytes, exact, licences } = await describeEntry(at.own, entry, downloads);
+    const {
+      bytes,
+      missingBytes,
+      convertedBytes = 0,
+      exact,
+      licences,
+    } = await describeEntry(at.own, entry, downloads);
     const about = exact ? '' : 'about ';
     const { base } = at.server();
     process.stderr.write(
       [
         `${entry.name}: ${about}${size(missingBytes)} to download of ${about}${size(bytes)}, from ${base === huggingFace ? 'huggingface.co' : base} to ${downloads}.`,
+        ...(convertedBytes === 0
+          ? []
+          : [
+              `Then ${size(convertedBytes)} more are written once, to convert what cannot be used as it comes.`,
+            ]),
         ...licences.map((one) => `${one.of}: ${one.name}, ${one.url}`),
         'By downloading you accept these licences. Ctrl+C stops; the same command goes on.',
         '',
@@ -142,58 +146,6 @@ async function get(id: string, flags: DownloadFlags): Promise<void> {
 }
 
 /** Does a task in front of a person, who may stop it. @returns the model */
-export async function work(at: ModelWorkplace, request: TaskRequest): Promise<string> {
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort();
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  const line = new ProgressLine();
-  try {
-    return await new ModelRunner(at).run(request, stop.signal, (progress) => line.show(progress));
-  } finally {
-    line.end();
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-  }
-}
-
-/** Says where a model lies and what can be done with it now. */
-export async function sayReady(at: ModelWorkplace, id: string, json: boolean): Promise<void> {
-  const shelved = (await listShelf(at.dataFolder, at.places)).find((one) => one.id === id);
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ id, folder: shelved?.folder })}\n`);
-    return;
-  }
-  process.stdout.write(
-    `"${id}" is ready.\nNext: npm run render -- clip.mp4 --model ${id} --prompt "A boat at sunset"\n`,
-  );
-}
-
-/** One line: `Downloading x.safetensors  4.1 GB of 14.3 GB · 35.2 MB a second · 4 min 50 s left`. */
-class ProgressLine {
-  readonly #speed = new Speed();
-  #shown = 0;
-  #phase = '';
-
-  show({ phase, done, total }: TaskProgress): void {
-    const rate = this.#speed.at(phase, done);
-    if (!process.stderr.isTTY) {
-      // A log wants a line a phase.
-      if (phase !== this.#phase) process.stderr.write(`${phase}\n`);
-      this.#phase = phase;
-      return;
-    }
-    const now = performance.now();
-    if (phase === this.#phase && now - this.#shown < 100 && done !== total) return;
-    [this.#shown, this.#phase] = [now, phase];
-    const left = rate !== null && rate > 0 && total !== null ? (total - done) / rate : null;
-    const text = [
-      `${phase}  ${size(done)}${total === null ? '' : ` of ${size(total)}`}`,
-      ...(rate === null ? [] : [`${size(rate)} a second`]),
-      ...(left === null ? [] : [`${formatSeconds(left)} left`]),
-    ].join(' · ');
-    process.stderr.write(`\r\u001b[2K${text.slice(0, Math.max(20, process.stderr.columns - 1))}`);
-  }
-
-  end(): void {
-    if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
-  }
+export function work(at: ModelWorkplace, request: TaskRequest): Promise<string> {
+  return withProgress((signal, report) => new ModelRunner(at).run(request, signal, report));
 }

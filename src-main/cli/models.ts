@@ -2,6 +2,7 @@ import { basename, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { PusaError, toPusaError } from '../core/errors.ts';
 import { filesOf } from '../engine/weights/manifest.ts';
+import { modelName } from '../engine/weights/model-name.ts';
 import { openPackage, verifyPackage } from '../engine/weights/package.ts';
 import { defaultDataFolder } from '../studio/data-folder.ts';
 import { size } from '../studio/downloads/space.ts';
@@ -12,7 +13,10 @@ import { Sources } from '../studio/model-work/sources.ts';
 import { findModel, listShelf } from '../studio/model-shelf.ts';
 import { findPlaces } from '../studio/places.ts';
 import { addBakeCommand } from './models-bake.ts';
-import { addDownloadCommand, sayReady, work, workplace } from './models-download.ts';
+import { addDownloadCommand, work, workplace } from './models-download.ts';
+import { sayReady } from './models-ready.ts';
+import { newId } from './options.ts';
+import { withProgress } from './progress-line.ts';
 
 interface Options {
   readonly json?: true;
@@ -44,7 +48,7 @@ export function modelsCommand(): Command {
     ],
     'Use files where they lie, nothing copied; only formats that cannot be used so are converted once, into the data folder.',
   )
-    .option('--id <id>', 'name for --model; default the folder’s or file’s')
+    .option('--id <id>', 'name for --model; default the folder’s or file’s', newId)
     .option('--name <name>', 'name to show')
     .option('--lora <file=strength>', 'a LoRA at a fixed strength (repeat for others)', loraOf, [])
     .action(importFiles);
@@ -139,9 +143,7 @@ async function importFiles(
   { json, data, id, name, lora }: ImportFlags,
 ): Promise<void> {
   const at = workplace(data, await Sources.open(data));
-  const wanted =
-    id ?? basename(resolve(paths[0] ?? 'model')).replace(/(\.(safetensors|index\.json|pth|pt|gguf))+$/i, '');
-  const free = await freeId(at.dataFolder, at.places, wanted);
+  const free = await freeId(at.dataFolder, at.places, id ?? modelName(resolve(paths[0] ?? 'model')));
   if (id !== undefined && id !== free) {
     throw new PusaError(
       'USAGE',
@@ -175,8 +177,13 @@ function loraOf(
 
 async function verify(id: string, { json, data }: Options): Promise<void> {
   const model = await findModel(data, findPlaces(), id);
-  await verifyPackage(model, (done, total) => progress('Reading', done, total));
-  endProgress();
+  await withProgress((signal, report) =>
+    verifyPackage(model, (done, total) => {
+      if (signal.aborted)
+        throw new PusaError('CANCELLED', 'The comparison was stopped.', 'Nothing was changed.');
+      report({ phase: 'Reading and comparing the files', done, total });
+    }),
+  );
   if (json === true) {
     print({ id, sound: true });
     return;
@@ -203,15 +210,6 @@ async function remove(id: string, flags: Options & { readonly dryRun?: true }): 
     for (const { path, bytes } of deletes) process.stdout.write(`Goes:  ${path} (${size(bytes)})\n`);
   }
   for (const { path, why } of keeps) process.stdout.write(`Stays: ${path}. ${why}\n`);
-}
-
-function progress(what: string, done: number, total: number): void {
-  if (process.stderr.isTTY)
-    process.stderr.write(`\r\u001b[2K${what}  ${((100 * done) / total).toFixed(0)} %`);
-}
-
-function endProgress(): void {
-  if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K');
 }
 
 function print(value: unknown): void {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { idSchema } from '../core/contract/project.ts';
 
 /** Parsers of option values: what they throw is shown beside the option's name. */
 
@@ -65,4 +66,10 @@ export function oneOf<T extends string>(words: readonly T[]): (text: string) => 
     if (word === undefined) throw new InvalidArgumentError(`It must be one of: ${words.join(', ')}.`);
     return word;
   };
+}
+
+/** An id for a new model. */
+export function newId(text: string): string {
+  if (idSchema.safeParse(text).success) return text;
+  throw new InvalidArgumentError('It must be letters, digits, "-" and "_", at most 64.');
 }

@@ -97,21 +97,40 @@ export function toPusaError(thrown: unknown): PusaError {
         },
       );
     }
+    const what = 'path' in thrown && typeof thrown.path === 'string' ? `"${thrown.path}"` : null;
     if (thrown.code === 'ENOENT') {
-      return new PusaError('FILE_NOT_FOUND', `A file is missing: ${text}.`, 'Check the path and try again.', {
-        cause: thrown,
-      });
+      return new PusaError(
+        'FILE_NOT_FOUND',
+        what === null ? `A file is missing: ${text}.` : `${what} is not there.`,
+        'Check the path and try again.',
+        { cause: thrown },
+      );
     }
     if (thrown.code === 'EACCES' || thrown.code === 'EPERM' || thrown.code === 'EROFS') {
       return new PusaError(
         'WRITE_FAILED',
-        `Access was refused: ${text}.`,
-        'Choose a folder you may write to.',
-        {
-          cause: thrown,
-        },
+        what === null ? `Access was refused: ${text}.` : `The system refuses access to ${what}.`,
+        'Choose another place, or give yourself the right to read and write there.',
+        { cause: thrown },
       );
     }
+    if (thrown.code === 'ENOTDIR' || thrown.code === 'EEXIST') {
+      return new PusaError(
+        'WRITE_FAILED',
+        `There is a file where a folder is needed${what === null ? '' : `: ${what}`}.`,
+        'Choose another place, or move that file away.',
+        { cause: thrown },
+      );
+    }
+  }
+  // What V8 says where the system gives no more memory for an array.
+  if (thrown instanceof RangeError && text === 'Array buffer allocation failed') {
+    return new PusaError(
+      'OUT_OF_MEMORY',
+      'The memory ran out.',
+      'Choose a smaller size or fewer frames, or close other programs.',
+      { cause: thrown },
+    );
   }
   return new PusaError(
     'INTERNAL',

@@ -1,3 +1,7 @@
+import type { Tiling } from '../core/plan/tiles.ts';
+
+export type { Tiling };
+
 /**
  * What the pipeline needs from a model, whatever graphs and provider stand behind it. Arrays are row-major float32
  * on the host; shapes are written C = channels, F = latent frames (cells), T = pixel frames, H×W latent size.
@@ -45,12 +49,6 @@ export interface Denoiser {
     onSegment?: OnSegment,
   ): Promise<Tensor>;
   release(): Promise<void>;
-}
-
-/** Tile sizes in latent units (spec §4.4). */
-export interface Tiling {
-  readonly tile: readonly [height: number, width: number];
-  readonly stride: readonly [height: number, width: number];
 }
 
 /** The video autoencoder; memory does not grow with length. */

@@ -3,9 +3,11 @@ import type { Progress } from '../core/contract/job.ts';
 import { JobFolder } from './pipeline/job-folder.ts';
 import { runJob, type PipelineHooks } from './pipeline/pipeline.ts';
 import type { Rates, Result } from './pipeline/result.ts';
+import { textPasses } from './pipeline/stages/text.ts';
 import type { Wish } from './pipeline/watch.ts';
 import {
   checkVersion,
+  deviceLostCode,
   idOf,
   parseHostMessage,
   protocolVersion,
@@ -36,9 +38,6 @@ type Render = Extract<HostMessage, { type: 'render' }>;
 /** Milliseconds between two messages about parts of a unit. */
 const progressInterval = 50;
 
-/** Exit code of an engine that asks to be started anew. */
-const restartCode = 75;
-
 /**
  * The engine's message loop: one request at a time, answered by `done`, `reported`, `measured` or `failed`. ONNX
  * Runtime blocks this thread while a segment runs, so cancelling takes effect between two.
@@ -51,7 +50,7 @@ class Engine {
   /** Where the host wants kept what trials of providers find. */
   #memoryPlace: MemoryPlace | null = null;
   #memory: Promise<ProviderMemory> | null = null;
-  /** Rates of jobs run so far, by model, provider and size. */
+  /** Rates of jobs run so far, by model, provider, size and passes of a step. */
   readonly #rates = new Map<string, Rates>();
   /** By model. */
   readonly #previewMaps = new Map<string, PreviewMap>();
@@ -61,8 +60,9 @@ class Engine {
     port.onMessage((value) => this.#receive(value));
     port.onClose(() => process.exit(0));
     process.on('uncaughtException', (thrown) => {
+      // What is left of its work is not known: the next request gets a process of its own.
       this.#fail(this.#current?.id ?? null, toPusaError(thrown));
-      if (this.#current !== null) this.#current.wish = 'cancel';
+      exitSoon(1);
     });
     this.#send({ type: 'hello', protocol: protocolVersion, pid: process.pid });
   }
@@ -130,8 +130,10 @@ class Engine {
     try {
       this.#send(await work());
     } catch (thrown) {
-      if (thrown instanceof DeviceLost) restart(this.#port, thrown);
-      else this.#fail(id, toPusaError(thrown));
+      if (thrown instanceof DeviceLost) {
+        this.#log(thrown.message);
+        exitSoon(deviceLostCode);
+      } else this.#fail(id, toPusaError(thrown));
     } finally {
       this.#current = null;
     }
@@ -142,14 +144,13 @@ class Engine {
     const folder = await JobFolder.open(message.jobFolder);
     const modelPackage = await openPackage(message.packageFolder);
     const { runtime } = await this.#runtimeFor(message);
-    const availableBytes = availableMemory();
+    const hostBytes = availableMemory();
+    const deviceBytes = await deviceMemory(runtime.provider, hostBytes);
     const size = { ...folder.job, frames: folder.job.plan.frames };
-    const model = loadModel(runtime, modelPackage, {
-      availableBytes: await deviceMemory(runtime.provider, availableBytes),
-      size,
-    });
+    const model = loadModel(runtime, modelPackage, { availableBytes: deviceBytes, size });
     try {
-      const kind = [model.hash, model.provider, size.width, size.height, size.frames].join();
+      const passes = textPasses(folder.job.sampler.cfg);
+      const kind = [model.hash, model.provider, size.width, size.height, size.frames, passes].join();
       const result = await runJob(
         folder,
         model,
@@ -157,14 +158,15 @@ class Engine {
           onProgress: this.#progressSender(message.id),
           previews: message.previews ? this.#previewsOf(message.id, model.hash) : null,
           log: (text) => this.#log(text),
-          note: (text) => this.#send({ type: 'note', id: message.id, text }),
+          note: (note) => this.#send({ type: 'note', id: message.id, note }),
           wish: () => current.wish,
         },
         {
           rates: { ...message.rates, ...this.#rates.get(kind) },
           smallerTiles: message.smallerTiles,
           smallerPlan: message.smallerPlan,
-          availableBytes,
+          // The autoencoder works on the device and keeps what it remembers on the host.
+          availableBytes: Math.min(hostBytes, deviceBytes),
           peakMemory: watchPeakMemory(),
         },
       );
@@ -192,8 +194,8 @@ class Engine {
   /** Previews by a linear map, fitted once for each model. */
   #previewsOf(id: number, hash: string): NonNullable<PipelineHooks['previews']> {
     return {
-      prepare: async (codec) => {
-        if (!this.#previewMaps.has(hash)) this.#previewMaps.set(hash, await fitPreview(codec));
+      prepare: async (codec, onSegment) => {
+        if (!this.#previewMaps.has(hash)) this.#previewMaps.set(hash, await fitPreview(codec, onSegment));
       },
       show: (latents) => {
         const map = this.#previewMaps.get(hash);
@@ -237,12 +239,9 @@ class Engine {
   }
 }
 
-/** Asks for a new process in place of this one, whose device is gone. */
-function restart(port: Port, reason: PusaError): void {
-  const message: EngineMessage = { type: 'log', text: reason.message };
-  port.send(message);
-  // The message leaves the process before it ends.
-  setTimeout(() => process.exit(restartCode), 100);
+/** Ends this process once the messages before it have left. */
+function exitSoon(code: number): void {
+  setTimeout(() => process.exit(code), 100);
 }
 
 function busy(): PusaError {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorSchema, progressSchema } from '../core/contract/job.ts';
+import { noteSchema } from '../core/contract/note.ts';
 import { PusaError } from '../core/errors.ts';
 import { ratesSchema, resultSchema } from './pipeline/result.ts';
 import { memoryPlaceSchema } from './runtime/memory-place.ts';
@@ -7,7 +8,10 @@ import { deviceReportSchema, measurementSchema } from './runtime/report.ts';
 import { providers } from './runtime/runtime.ts';
 
 /** Raised whenever a message changes its meaning or shape. Both sides say theirs first. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
+
+/** Exit code of an engine whose graphics device is gone: only a new process can have it back. */
+export const deviceLostCode = 75;
 
 const path = z.string().min(1).max(32_768);
 /** Given by the host, so that answers find their question. */
@@ -69,7 +73,7 @@ const engineMessageSchema = z.discriminatedUnion('type', [
   previewSchema,
   z.strictObject({ type: z.literal('log'), text: z.string().max(10_000) }),
   /** What is done otherwise than asked, as soon as it is. */
-  z.strictObject({ type: z.literal('note'), id, text: z.string().max(1000) }),
+  z.strictObject({ type: z.literal('note'), id, note: noteSchema }),
   z.strictObject({ type: z.literal('done'), id, result: resultSchema }),
   z.strictObject({ type: z.literal('reported'), id, report: deviceReportSchema }),
   z.strictObject({ type: z.literal('measured'), id, measurement: measurementSchema }),

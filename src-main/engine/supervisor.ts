@@ -1,14 +1,17 @@
 import { phases, type Progress } from '../core/contract/job.ts';
+import type { Note } from '../core/contract/note.ts';
 import { PusaError } from '../core/errors.ts';
 import type { Rates, Result } from './pipeline/result.ts';
 import {
   checkVersion,
+  deviceLostCode,
   parseEngineMessage,
   protocolVersion,
   type EngineMessage,
   type HostMessage,
   type Preview,
 } from './protocol.ts';
+import { providerNames } from './runtime/failures.ts';
 import type { MemoryPlace } from './runtime/memory-place.ts';
 import type { DeviceReport, Measurement } from './runtime/report.ts';
 import type { Provider } from './runtime/runtime.ts';
@@ -32,8 +35,8 @@ export interface SupervisorOptions {
 export interface RenderOptions {
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
-  /** What is done otherwise than asked, such as a smaller plan after the memory ran out, in a sentence, at once. */
-  readonly onNote?: (note: string) => void;
+  /** What is done otherwise than asked, such as a smaller plan after the memory ran out, at once. */
+  readonly onNote?: (note: Note) => void;
   /** The engine ended in the midst of it and is started again. */
   readonly onRestart?: () => void;
   /** Aborting cancels: softly between two segments, and by ending the engine when that takes too long. */
@@ -95,7 +98,7 @@ interface Request {
   readonly id: number;
   /** Makes the message anew for each attempt: what to avoid may have grown. */
   message(attempt: Attempt): HostMessage;
-  readonly onNote?: (note: string) => void;
+  readonly onNote?: (note: Note) => void;
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
   readonly onRestart?: () => void;
@@ -219,7 +222,10 @@ class EngineSupervisor implements Supervisor {
         if (trying !== null && !this.#avoid.some(({ provider }) => provider === trying)) {
           this.#avoid = [
             ...this.#avoid,
-            { provider: trying, reason: `The driver of ${trying} ended the engine while it started.` },
+            {
+              provider: trying,
+              reason: `The driver of ${providerNames[trying]} ended the engine while it started.`,
+            },
           ];
           continue;
         }
@@ -273,7 +279,7 @@ class EngineSupervisor implements Supervisor {
           request.onPreview?.(message);
           break;
         case 'note':
-          request.onNote?.(message.text);
+          request.onNote?.(message.note);
           break;
         case 'done':
         case 'reported':
@@ -413,6 +419,7 @@ function crashed(times: number, exit: EngineExit, output: string): PusaError {
 
 function describeExit({ code, signal }: EngineExit): string {
   if (signal !== null) return signal;
+  if (code === deviceLostCode) return 'the graphics processor stopped answering';
   return code === null ? 'it could not be started' : `exit code ${code}`;
 }
 

@@ -1,18 +1,8 @@
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import { PusaError } from '../core/errors.ts';
+import { flushFileSync, flushFolderSync } from '../files/durable.ts';
 import { lockLibrary } from './instance-lock.ts';
 import { libraryError } from './library-errors.ts';
 
@@ -89,9 +79,9 @@ export async function backupDatabase(
         return pagesAtOnce;
       },
     });
-    flush(`${path}.tmp`, 'r+');
+    flushFileSync(`${path}.tmp`);
     renameSync(`${path}.tmp`, path);
-    flushFolder(backups);
+    flushFolderSync(backups);
   } catch (thrown) {
     rmSync(`${path}.tmp`, { force: true });
     throw libraryError(thrown);
@@ -126,7 +116,7 @@ export function restoreBackup(folder: string, name: string): string {
 
 /** Moves the database's files aside and a new one into their place; the caller holds the lock. */
 export function replaceDatabase(folder: string, replacement: string): string {
-  flush(replacement, 'r+');
+  flushFileSync(replacement);
   const aside = join(folder, `damaged-${timestamp()}`);
   mkdirSync(aside);
   // The log first: alone, the database would be opened without it.
@@ -135,24 +125,10 @@ export function replaceDatabase(folder: string, replacement: string): string {
     if (existsSync(file)) renameSync(file, join(aside, databaseName + ending));
   }
   renameSync(replacement, join(folder, databaseName));
-  flushFolder(folder);
+  flushFolderSync(folder);
   return aside;
 }
 
 function timestamp(): string {
   return new Date().toISOString().replace(/[:.]/g, '-');
-}
-
-function flush(path: string, flags: 'r' | 'r+'): void {
-  const handle = openSync(path, flags);
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-}
-
-/** Makes a rename last through a power cut. Windows cannot open folders and does not need it. */
-function flushFolder(folder: string): void {
-  if (process.platform !== 'win32') flush(folder, 'r');
 }

@@ -16,7 +16,7 @@ import { damaged, libraryError } from './library-errors.ts';
 import { migrations as allMigrations, type Migration } from './migrations/index.ts';
 
 /** "PusL" in ASCII: SQLite's `application_id` of a library. */
-export const libraryApplicationId = 0x5075734c;
+const libraryApplicationId = 0x5075734c;
 /** Stands in the folder while the library is open; found on opening, the last stop was not a clean one. */
 const openMarkerName = 'library.open';
 

@@ -134,6 +134,11 @@ export class Lists {
     return json === undefined ? null : readRecord('assets', json);
   }
 
+  /** Whether an asset or a take is these bytes; steps to undo are not asked (see `Store.namedAmong`). */
+  isNamed(hash: string): boolean {
+    return this.assetOfHash(hash) !== null || this.takesOfFile(hash).length > 0;
+  }
+
   /** What is said of the assets whose hashes begin with some digits. */
   assetStates(prefix: string): { id: string; hash: string; state: AssetRecord['state'] }[] {
     // "g" follows the last digit.

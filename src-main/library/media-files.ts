@@ -1,8 +1,8 @@
-import type { Hash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { lstat, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { flushFolder } from '../files/durable.ts';
 
 /**
  * How media lie on the disk, and how bytes get there so that they stay. A medium is a file `ab/abcdef…`, named by
@@ -175,47 +175,6 @@ export async function* readRange(
       at += bytesRead;
       yield piece.subarray(0, bytesRead);
     }
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * Writes a new file and flushes it to the disk; the bytes go into `hash` too. The caller removes it after an error.
- * @returns its length
- */
-export async function writeNew(
-  path: string,
-  pieces: AsyncIterable<Uint8Array>,
-  hash: Hash,
-  onPiece: (bytes: number) => void = () => undefined,
-): Promise<number> {
-  // "wx" neither overwrites nor follows a link.
-  const handle = await open(path, 'wx');
-  try {
-    let length = 0;
-    for await (const piece of pieces) {
-      // A write may take fewer bytes than it was given; on a full disk the next one then fails.
-      for (let at = 0; at < piece.byteLength;) {
-        at += (await handle.write(piece, at, piece.byteLength - at, length + at)).bytesWritten;
-      }
-      hash.update(piece);
-      length += piece.byteLength;
-      onPiece(piece.byteLength);
-    }
-    await handle.sync();
-    return length;
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes what was renamed or removed in a folder last through a power cut. Windows needs no such thing. */
-export async function flushFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
   } finally {
     await handle.close();
   }

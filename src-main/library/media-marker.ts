@@ -1,9 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { readdir, readFile, rename, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { PusaError } from '../core/errors.ts';
-import { flushFolder, incomingName, stats, systemCode, writeNew } from './media-files.ts';
+import { place, writeNew } from '../files/durable.ts';
+import { incomingName, stats, systemCode } from './media-files.ts';
 
 /** File that makes a folder a media store and says whose it is and what it is in the middle of. */
 export const markerName = 'pusa-media.json';
@@ -61,13 +62,12 @@ export async function writeMarker(folder: string, marker: Marker): Promise<void>
   const temporary = join(folder, `.${markerName}-${randomUUID()}`);
   const text = Buffer.from(`${JSON.stringify(markerSchema.parse(marker), null, 2)}\n`);
   try {
-    await writeNew(temporary, once(text), createHash('sha256'));
-    await rename(temporary, join(folder, markerName));
+    await writeNew(temporary, [text]);
+    await place(temporary, join(folder, markerName));
   } catch (thrown) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw thrown;
   }
-  await flushFolder(folder);
 }
 
 /** Removes what interrupted calls of {@link writeMarker} left. */
@@ -91,9 +91,4 @@ export async function requireEmpty(folder: string): Promise<void> {
     `“${folder}” cannot become the media folder: it holds “${other}” already.`,
     'Choose an empty folder, or make a new one inside it.',
   );
-}
-
-/* eslint-disable-next-line @typescript-eslint/require-await -- an asynchronous source of one piece */
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
-  yield bytes;
 }

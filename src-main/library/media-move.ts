@@ -2,10 +2,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, realpath, rm, rmdir } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { PusaError } from '../core/errors.ts';
+import { flushFolder } from '../files/durable.ts';
 import {
   abortable,
   findEntry,
-  flushFolder,
   incomingName,
   listEntries,
   readPieces,

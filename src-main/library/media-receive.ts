@@ -2,19 +2,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { PusaError } from '../core/errors.ts';
+import { flushFolder, writeNew } from '../files/durable.ts';
 import { listSequence } from '../media/sequence.ts';
 import { cannotOpen } from '../media/sniff.ts';
-import {
-  abortable,
-  findEntry,
-  flushFolder,
-  partName,
-  placeOf,
-  readPieces,
-  removeEntry,
-  stats,
-  writeNew,
-} from './media-files.ts';
+import { abortable, findEntry, partName, placeOf, readPieces, removeEntry, stats } from './media-files.ts';
 
 /** One file of a medium to be written; `name` is null when the medium is that one file. */
 export interface Part {

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { writeNew } from '../files/durable.ts';
 import { partName } from './media-files.ts';
 
 /**
@@ -20,12 +21,12 @@ export async function extractTo(
   const digest = createHash('sha256');
   try {
     if (parts === undefined) {
-      await writeFile(temporary, hashed(chunks, digest));
+      await writeNew(temporary, chunks, digest);
     } else {
       await mkdir(temporary);
-      const pieces = new Pieces(hashed(chunks, digest));
+      const pieces = new Pieces(chunks);
       for (const [index, bytes] of parts.entries()) {
-        await writeFile(join(temporary, partName(index + 1, '')), pieces.take(bytes));
+        await writeNew(join(temporary, partName(index + 1, '')), pieces.take(bytes), digest);
       }
     }
     if (digest.digest('hex') !== hash) return false;
@@ -33,26 +34,6 @@ export async function extractTo(
     return true;
   } finally {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-async function writeFile(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  const handle = await open(path, 'wx');
-  try {
-    for (const piece of pieces) await handle.writeFile(piece);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-function* hashed(
-  chunks: Iterable<Uint8Array>,
-  digest: { update(bytes: Uint8Array): unknown },
-): Generator<Uint8Array> {
-  for (const chunk of chunks) {
-    digest.update(chunk);
-    yield chunk;
   }
 }
 

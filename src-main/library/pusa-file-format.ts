@@ -71,7 +71,7 @@ export const migrations: readonly ((records: RawRecords) => RawRecords)[] = [
 ];
 
 /** A setting kept with a project, such as the part of the timeline last in view. */
-export const settingSchema = z.union([
+const settingSchema = z.union([
   z.string().max(10_000),
   z.number().refine(Number.isFinite),
   z.boolean(),

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { open, realpath, rename, rm } from 'node:fs/promises';
+import { open, realpath, rm } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { describeFlaw, parseBounded } from '../core/contract/parse.ts';
 import type { Project } from '../core/contract/project.ts';
 import { validateProject } from '../core/contract/validate-project.ts';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { flushFile, place } from '../files/durable.ts';
 import { temporaryIn, type NoteTemporary } from '../media/temporary.ts';
-import { flushFolder } from './media-files.ts';
 import {
   applicationId,
   chunkBytes,
@@ -57,21 +57,17 @@ export async function writePusaFile(
   const records = encodeRecords(contents);
   // A link stays a link: what it points to is replaced.
   const target = await realpath(path).catch(() => resolve(path));
-  const folder = dirname(target);
-  const temporary = temporaryIn(folder);
+  const temporary = temporaryIn(dirname(target));
   try {
     await onTemporary?.(temporary);
     await (await open(temporary, 'wx')).close();
     await fill(temporary, contents, records);
     await flushFile(temporary);
-    await rename(temporary, target);
+    await place(temporary, target);
   } catch (thrown) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw writeError(target, thrown);
   }
-  await flushFolder(folder).catch((thrown: unknown) => {
-    throw writeError(target, thrown);
-  });
 }
 
 interface EncodedRecords {
@@ -214,15 +210,6 @@ async function* inChunks(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
     );
   }
   if (filled > 0) yield chunk.subarray(0, filled);
-}
-
-async function flushFile(path: string): Promise<void> {
-  const handle = await open(path, 'r+');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function invalid(message: string): PusaError {

@@ -6,7 +6,6 @@ import { hashFile } from '../media/asset.ts';
 import { listSequence } from '../media/sequence.ts';
 import { cannotOpen } from '../media/sniff.ts';
 import { throwIfAborted } from './media-files.ts';
-import { differs } from './media-receive.ts';
 
 /** What relinking needs to know of an asset. */
 export type MissingAsset = Pick<Asset, 'id' | 'kind' | 'name' | 'hash' | 'bytes'>;
@@ -95,46 +94,6 @@ export async function findMissing(
     return path === undefined ? [] : [{ assetId: id, hash, path }];
   });
   return { matches, filesSeen: walk.filesSeen, isCutShort: walk.isCutShort };
-}
-
-/** What a file that a person points to is, compared with the missing one. */
-export type Comparison =
-  | { readonly isSame: true; readonly hash: string; readonly bytes: number }
-  | {
-      readonly isSame: false;
-      readonly bytes: number;
-      /** What differs first; content is only compared where the length is the same. */
-      readonly differsIn: 'length' | 'content';
-      /** For the person: says that it differs and offers to add it as a new asset. */
-      readonly error: PusaError;
-    };
-
-/**
- * Compares a file (or a sequence's folder or pattern) with the missing one it is to stand for.
- * @throws PusaError FILE_NOT_FOUND, MEDIA_UNREADABLE, CANCELLED
- */
-export async function compareWithMissing(
-  asset: Pick<MissingAsset, 'hash' | 'bytes'>,
-  path: string,
-  options: { readonly onBytes?: (done: number, total: number) => void; readonly signal?: AbortSignal } = {},
-): Promise<Comparison> {
-  let bytes = 0;
-  for (const file of (await listSequence(path)) ?? [path]) {
-    throwIfAborted(options.signal);
-    bytes += (
-      await stat(file).catch((cause: unknown) => {
-        throw cannotOpen(file, cause);
-      })
-    ).size;
-  }
-  if (bytes !== asset.bytes) return { isSame: false, bytes, differsIn: 'length', error: differs(path) };
-  let done = 0;
-  const hash = await hashFile(path, {
-    signal: options.signal,
-    onPiece: (piece) => options.onBytes?.((done += piece), bytes),
-  });
-  if (hash === asset.hash) return { isSame: true, hash, bytes };
-  return { isSame: false, bytes, differsIn: 'content', error: differs(path) };
 }
 
 /** The lengths looked for, of files and of sequences apart. */

@@ -51,12 +51,17 @@ export class Store {
   /** The last step of each project that was an edit of a gesture: the next one of the same gesture joins it. */
   private readonly gestures = new Map<string, { readonly gesture: string; readonly seq: number }>();
   private readonly listeners = new Set<(change: StoreChange) => void>();
+  private readonly onProblem: (thrown: unknown) => void;
   /** The last edit asked for; the next one waits for it. */
   private last: Promise<unknown> = Promise.resolve();
   private closing: Promise<void> | null = null;
 
-  /** @param database open, or why it could not be opened: then everything is refused so until {@link reopen} */
-  constructor(database: LibraryDatabase | PusaError) {
+  /**
+   * @param database open, or why it could not be opened: then everything is refused so until {@link reopen}
+   * @param onProblem told what a listener threw
+   */
+  constructor(database: LibraryDatabase | PusaError, onProblem: (thrown: unknown) => void = () => undefined) {
+    this.onProblem = onProblem;
     this.state = database instanceof PusaError ? database : partsOf(database);
   }
 
@@ -275,7 +280,14 @@ export class Store {
 
   private tell(change: StoreChange): void {
     if (change.diffs.length === 0) return;
-    for (const listener of this.listeners) listener(change);
+    for (const listener of this.listeners) {
+      try {
+        listener(change);
+      } catch (thrown) {
+        // The change is on the disk, and its caller is to hear so.
+        this.onProblem(thrown);
+      }
+    }
   }
 }
 

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { writeNew } from '../files/durable.ts';
 import type { TakeOutput } from './encode.ts';
 import { withText } from './png-text.ts';
 
@@ -8,15 +8,14 @@ import { withText } from './png-text.ts';
 const everyPicture = 100_000;
 
 /**
- * Writes frames as PNG files, losslessly.
+ * Writes frames as PNG files, losslessly, each flushed to the disk.
  * @param name file name of the n-th picture, n from 1
- * @returns how many there are
  */
 export async function writePictures(
   { frames, width, height, metadata }: TakeOutput,
   folder: string,
   name: (n: number) => string,
-): Promise<number> {
+): Promise<void> {
   let n = 0;
   for await (const frame of frames) {
     n++;
@@ -24,7 +23,6 @@ export async function writePictures(
       .png()
       .toBuffer();
     const described = n === 1 || metadata.length <= everyPicture;
-    await writeFile(join(folder, name(n)), described ? withText(png, metadata) : png);
+    await writeNew(join(folder, name(n)), [described ? withText(png, metadata) : png]);
   }
-  return n;
 }

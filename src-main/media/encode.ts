@@ -1,12 +1,14 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { flushFile, place } from '../files/durable.ts';
 import { writeGif } from './encode-gif.ts';
 import { writeMovie } from './encode-movie.ts';
 import { writePictures } from './encode-png.ts';
 import { writeMp4Here } from './encode-wasm.ts';
 import { writeSound, type Sound } from './sound.ts';
 import { pictureName, planOutput, type OutputPlan } from './output.ts';
+import { placePictures } from './place-pictures.ts';
 import { temporaryIn, type NoteTemporary } from './temporary.ts';
 import { limits, type Size } from './types.ts';
 
@@ -44,24 +46,25 @@ export async function encodeTake(output: TakeOutput): Promise<string> {
   }
   const plan = await planOutput(output.path, output);
   const checked = { ...output, frames: checkFrames(output) };
-  const place = plan.format === 'png' ? plan.folder : resolve(plan.path);
+  const target = plan.format === 'png' ? plan.folder : resolve(plan.path);
   // Pictures for a folder that is there already are gathered inside it, so that renaming stays on one disk.
-  const beside = plan.format === 'png' && !plan.isNew ? place : dirname(place);
+  const beside = plan.format === 'png' && !plan.isNew ? target : dirname(target);
   const temporary = temporaryIn(beside);
   try {
     await output.onTemporary?.(temporary);
     // A folder also where one file is made: an encoder that outlives this process cannot make it again once it is gone.
     await mkdir(temporary);
     if (plan.format === 'png') {
-      const count = await writePictures(checked, temporary, (n) => pictureName(plan, n));
-      await placePictures(plan, temporary, count);
+      await writePictures(checked, temporary, (n) => pictureName(plan, n));
+      output.signal?.throwIfAborted();
+      await (plan.isNew ? place(temporary, target) : placePictures(temporary));
       return plan.path;
     }
     const film = join(temporary, 'film');
     await write(plan, checked, film);
-    await flush(film);
+    await flushFile(film);
     output.signal?.throwIfAborted();
-    await rename(film, place);
+    await place(film, target);
     return plan.path;
   } catch (thrown) {
     if (output.signal?.aborted === true) {
@@ -105,37 +108,4 @@ async function* checkFrames({ frames, width, height, signal }: TakeOutput): Asyn
     yield frame;
   }
   if (count === 0) throw new PusaError('INTERNAL', 'The take has no frames.', 'Generate it again.');
-}
-
-/** Moves pictures to their place: a new folder at once, into one that is there one by one, undone if one fails. */
-async function placePictures(
-  plan: OutputPlan & { format: 'png' },
-  temporary: string,
-  count: number,
-): Promise<void> {
-  if (plan.isNew) {
-    await rename(temporary, plan.folder);
-    return;
-  }
-  const placed: string[] = [];
-  try {
-    for (let n = 1; n <= count; n++) {
-      const name = pictureName(plan, n);
-      await rename(join(temporary, name), join(plan.folder, name));
-      placed.push(name);
-    }
-  } catch (thrown) {
-    for (const name of placed) await rm(join(plan.folder, name), { force: true });
-    throw thrown;
-  }
-}
-
-/** Brings a file's bytes to the disk before its name appears: a power cut must not leave an empty one. */
-async function flush(path: string): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { PusaError } from '../core/errors.ts';
+import { taken } from './place-pictures.ts';
 import { findFfmpeg, requireFfmpeg, type Ffmpeg } from './tools.ts';
 import type { Size } from './types.ts';
 
@@ -129,19 +130,13 @@ function wrongSize(format: string, { width, height }: Size, needs: string): Pusa
 
 /** A shorter take over a longer one would leave the old one's end in place, to be taken for the new one's. */
 async function refuseOverwriting(plan: OutputPlan & { format: 'png' }): Promise<void> {
-  const taken = (await readdir(plan.folder)).find(
+  const found = (await readdir(plan.folder)).find(
     (name) =>
       name.startsWith(plan.prefix) &&
       name.endsWith(plan.suffix) &&
       /^\d+$/.test(name.slice(plan.prefix.length, name.length - plan.suffix.length)),
   );
-  if (taken !== undefined) {
-    throw new PusaError(
-      'WRITE_FAILED',
-      `The folder “${plan.folder}” already holds “${taken}” of another sequence.`,
-      'Choose an empty folder or another name.',
-    );
-  }
+  if (found !== undefined) throw taken(plan.folder, found);
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -12,6 +12,11 @@ export function temporaryIn(folder: string): string {
   return join(folder, `.pusa-${randomUUID()}.part`);
 }
 
+/** What a temporary folder is called once all of it is whole and only waits for its place. */
+export function wholeOf(temporary: string): string {
+  return temporary.replace(/\.part$/, '.whole');
+}
+
 /** Whether a file name is one of {@link temporaryIn}. */
 export function isTemporary(name: string): boolean {
   return /^\.pusa-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.part$/.test(name);

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { z } from 'zod';
 import { PusaError, toPusaError } from '../core/errors.ts';
+import { writeNew } from '../files/durable.ts';
 import { openSource, type FrameSource } from './frames.ts';
 import type { MediaProbe, Size } from './types.ts';
 
@@ -337,14 +338,8 @@ async function keep(folder: string, name: string, { webp, index }: Drawing): Pro
   const whole = { version: 1 as const, bytes: webp.byteLength, ...index };
   const temporary = join(folder, `${temporaryPrefix}${randomUUID()}`);
   try {
-    const file = await open(temporary, 'wx');
-    try {
-      await writeFile(file, webp);
-      // Without this a power cut could leave a file of the right length and no content.
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    // Flushed: else a power cut could leave a file of the right length and no content.
+    await writeNew(temporary, [webp]);
     await rename(temporary, `${name}.webp`);
     await writeFile(temporary, JSON.stringify(whole), { flag: 'wx' });
     await rename(temporary, `${name}.json`);

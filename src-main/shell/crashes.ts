@@ -25,8 +25,9 @@ export function tellEnd(title: string, thrown: unknown, log: LogFile, texts: Tex
 
 /** Offers to load the page again when its process is gone or hangs. Nothing is lost: the page keeps nothing. */
 export function watchPage(window: BrowserWindow, log: LogFile, texts: () => Texts): void {
-  const ask = async (message: string, other: string): Promise<boolean> => {
+  const ask = async (message: string, other: string, signal?: AbortSignal): Promise<boolean> => {
     const { response } = await dialog.showMessageBox(window, {
+      ...(signal === undefined ? {} : { signal }),
       type: 'error',
       message,
       detail: texts().pageGoneText,
@@ -36,22 +37,32 @@ export function watchPage(window: BrowserWindow, log: LogFile, texts: () => Text
     });
     return response === 0;
   };
+  let isReloading = false;
+  const reload = (): void => {
+    if (!window.isDestroyed()) window.webContents.reload();
+  };
   window.webContents.on('render-process-gone', (_event, { reason, exitCode }) => {
     if (reason === 'clean-exit') return;
     log.write(`The page's process ended: ${reason}, code ${exitCode}`);
-    void ask(texts().pageGone, texts().quit).then((reload) => {
-      if (!reload) app.quit();
-      else if (!window.isDestroyed()) window.webContents.reload();
-    });
+    // The person asked for it already.
+    if (isReloading) {
+      isReloading = false;
+      reload();
+      return;
+    }
+    void ask(texts().pageGone, texts().quit).then((again) => (again ? reload() : app.quit()));
   });
-  let isAsking = false;
+  let asking: AbortController | null = null;
+  window.on('responsive', () => asking?.abort());
   window.on('unresponsive', () => {
-    if (isAsking) return;
-    isAsking = true;
+    if (asking !== null) return;
+    const question = (asking = new AbortController());
     log.write('The page does not answer.');
-    void ask(texts().unresponsive, texts().wait).then((reload) => {
-      isAsking = false;
-      if (reload && !window.isDestroyed()) window.webContents.forcefullyCrashRenderer();
+    void ask(texts().unresponsive, texts().wait, question.signal).then((again) => {
+      asking = null;
+      if (!again || question.signal.aborted || window.isDestroyed()) return;
+      isReloading = true;
+      window.webContents.forcefullyCrashRenderer();
     });
   });
 }

@@ -1,5 +1,5 @@
 import { app, dialog, type BrowserWindow, type FileFilter } from 'electron';
-import { extname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ChooseOpen, ChooseSave } from '../core/contract/bridge.ts';
 import { fileName } from './file-name.ts';
 import type { Texts } from './texts.ts';
@@ -10,6 +10,9 @@ const mediaExtensions = [
 ];
 
 const weightExtensions = ['safetensors', 'gguf', 'pth', 'pt', 'json', 'model'];
+
+/** Where the person saved last, by kind. */
+const lastFolders = new Map<ChooseSave['kind'], string>();
 
 /** @returns the paths that the person chose; those of projects are remembered by the system */
 export async function chooseOpen(
@@ -47,15 +50,16 @@ export async function chooseSave(
   const label = { project: texts.project, mp4: texts.video, webm: texts.video, gif: texts.video, frames: '' }[
     kind
   ];
-  const folder = app.getPath(kind === 'project' ? 'documents' : 'videos');
-  const offered = fileName(name) + (extension === '' ? '' : `.${extension}`);
+  const folder = lastFolders.get(kind) ?? app.getPath(kind === 'project' ? 'documents' : 'videos');
+  const ending = extension === '' ? '' : `.${extension}`;
   const { canceled, filePath } = await dialog.showSaveDialog(window, {
-    defaultPath: join(folder, offered),
+    defaultPath: join(folder, fileName(name) + ending),
     properties: ['createDirectory', 'showOverwriteConfirmation'],
     filters: extension === '' ? [] : [{ name: label, extensions: [extension] }],
   });
   if (canceled || filePath === '') return null;
-  const path = extension === '' || extname(filePath) !== '' ? filePath : `${filePath}.${extension}`;
+  const path = filePath.toLowerCase().endsWith(ending) ? filePath : filePath + ending;
+  lastFolders.set(kind, dirname(path));
   if (kind === 'project') app.addRecentDocument(path);
   return path;
 }

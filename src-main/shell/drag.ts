@@ -1,6 +1,6 @@
 import { nativeImage, type WebContents } from 'electron';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -11,12 +11,16 @@ import type { ChannelClient } from '../core/contract/channel.ts';
 /** Takes as files that another application can be given: the library's own have no names a person knows. */
 export class TakeDrags {
   private readonly client: ChannelClient<Api>;
-  private readonly folder: string;
+  private readonly parent: string;
+  /** A folder of our own, made when it is needed. */
+  private folder: Promise<string> | null = null;
+  /** By take; each is written once. */
+  private readonly files = new Map<string, Promise<string>>();
 
-  /** @param folder emptied by {@link clear}; made when needed */
-  constructor(client: ChannelClient<Api>, folder: string) {
+  /** @param parent folder for files that do not last */
+  constructor(client: ChannelClient<Api>, parent: string) {
     this.client = client;
-    this.folder = folder;
+    this.parent = parent;
   }
 
   /** @throws PusaError of the studio, or of the disk */
@@ -25,17 +29,26 @@ export class TakeDrags {
     if (!contents.isDestroyed()) contents.startDrag({ file, icon: nativeImage.createFromBuffer(icon) });
   }
 
+  /** Removes what was written. */
   async clear(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true });
+    if (this.folder !== null) await rm(await this.folder, { recursive: true, force: true });
   }
 
-  private async file(takeId: string): Promise<string> {
-    const path = join(this.folder, `take-${takeId}.mp4`);
-    if ((await stat(path).catch(() => null)) !== null) return path;
-    await mkdir(this.folder, { recursive: true });
+  private file(takeId: string): Promise<string> {
+    const known = this.files.get(takeId);
+    if (known !== undefined) return known;
+    const file = this.write(takeId);
+    this.files.set(takeId, file);
+    file.catch(() => this.files.delete(takeId));
+    return file;
+  }
+
+  private async write(takeId: string): Promise<string> {
+    // Another person of this machine cannot have made it before us.
+    this.folder ??= mkdtemp(join(this.parent, 'pusa-studio-'));
+    const path = join(await this.folder, `take-${takeId}.mp4`);
     const { body } = await this.client.api.takes.read({ takeId });
-    await pipeline(Readable.from(body), createWriteStream(`${path}.part`));
-    await rename(`${path}.part`, path);
+    await pipeline(Readable.from(body), createWriteStream(path));
     return path;
   }
 

@@ -29,7 +29,7 @@ export const utilityFork: ForkEngine = (entry) => {
     },
     onOutput(listener) {
       for (const stream of [child.stdout, child.stderr]) {
-        stream?.on('data', (text: Buffer) => listener(text.toString('utf8')));
+        stream?.setEncoding('utf8').on('data', (text: string) => listener(text));
       }
     },
     kill() {

@@ -20,6 +20,8 @@ export class JobWatch {
   private fraction = 0;
   private isPaused = false;
   private hasFailed = false;
+  /** Those that can still be clicked: one that nothing refers to is collected, and its click lost. */
+  private readonly notifications = new Set<Notification>();
   private blocker: number | null = null;
 
   constructor(client: ChannelClient<Api>, host: JobWatchHost) {
@@ -45,9 +47,10 @@ export class JobWatch {
     return this.running.length > 0;
   }
 
-  /** The person looks: a failure need not be shown on the taskbar any more. */
+  /** The person looks: the taskbar need not call them any more. */
   seen(): void {
     this.hasFailed = false;
+    this.host.window()?.flashFrame(false);
     this.draw();
   }
 
@@ -69,15 +72,20 @@ export class JobWatch {
       this.hasFailed = true;
       this.draw();
     }
+    this.host.window()?.flashFrame(true);
     if (!Notification.isSupported()) return;
     const texts = this.host.texts();
     const notification = new Notification({
       title: job.state === 'done' ? texts.done : texts.failed,
       body: job.error === null ? '' : `${job.error.message} ${job.error.remedy}`,
     });
-    notification.on('click', () => this.host.show());
+    this.notifications.add(notification);
+    notification.on('click', () => {
+      this.notifications.delete(notification);
+      this.host.show();
+    });
+    notification.on('close', () => this.notifications.delete(notification));
     notification.show();
-    this.host.window()?.flashFrame(true);
   }
 
   private draw(): void {

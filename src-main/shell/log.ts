@@ -1,5 +1,6 @@
 import { appendFileSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 
 const maxBytes = 4 * 2 ** 20;
 
@@ -18,7 +19,8 @@ export class LogFile {
 
   /** Never throws: a full disk must not take the application with it. */
   write(entry: unknown): void {
-    const text = entry instanceof Error ? (entry.stack ?? entry.message) : String(entry);
+    // An error with its code and with what caused it.
+    const text = typeof entry === 'string' ? entry : inspect(entry);
     try {
       if ((statSync(this.path, { throwIfNoEntry: false })?.size ?? 0) > maxBytes) {
         renameSync(this.path, `${this.path}.1`);

@@ -22,6 +22,12 @@ export function setMenu(texts: Texts, host: MenuHost): void {
     ...(accelerator === undefined ? {} : { accelerator }),
   });
   const line: MenuItemConstructorOptions = { type: 'separator' };
+  // Only macOS fills it; Windows shows them at the taskbar.
+  const recent: MenuItemConstructorOptions = {
+    label: texts.openRecent,
+    role: 'recentDocuments',
+    submenu: [{ label: texts.clearRecent, role: 'clearRecentDocuments' }],
+  };
   const template: MenuItemConstructorOptions[] = [
     ...(mac ? [{ role: 'appMenu' } as const] : []),
     {
@@ -29,11 +35,7 @@ export function setMenu(texts: Texts, host: MenuHost): void {
       submenu: [
         item(texts.newProject, 'new-project', 'CmdOrCtrl+N'),
         item(texts.open, 'open-file', 'CmdOrCtrl+O'),
-        {
-          label: texts.openRecent,
-          role: 'recentDocuments',
-          submenu: [{ label: texts.clearRecent, role: 'clearRecentDocuments' }],
-        },
+        ...(mac ? [recent] : []),
         line,
         item(texts.import, 'import', 'CmdOrCtrl+I'),
         line,

@@ -41,7 +41,7 @@ export class Shell {
     this.options = options;
     const { studio, log } = options;
     this.client = connectInside((transport) => studio.connect(transport));
-    this.drags = new TakeDrags(this.client, join(app.getPath('temp'), `pusa-studio-drag-${process.pid}`));
+    this.drags = new TakeDrags(this.client, app.getPath('temp'));
     this.jobs = new JobWatch(this.client, {
       window: () => this.window,
       texts: () => this.texts,
@@ -76,7 +76,11 @@ export class Shell {
     app.on('before-quit', (event) => this.beforeQuit(event));
     app.on('window-all-closed', () => app.quit());
     app.on('activate', () => this.show());
-    powerMonitor.on('shutdown', () => void this.close());
+    powerMonitor.on('shutdown', (event?: Electron.Event) => {
+      // The system waits for us a while; there is nobody to ask.
+      event?.preventDefault();
+      void this.end();
+    });
     this.open();
   }
 
@@ -126,14 +130,21 @@ export class Shell {
     event.preventDefault();
     if (this.quitting !== 'no') return;
     this.quitting = 'asking';
-    void this.mayQuit().then(async (may) => {
-      if (!may) {
-        this.quitting = 'no';
-        return;
-      }
-      await this.close();
-      app.quit();
-    });
+    this.mayQuit()
+      .catch((thrown: unknown) => {
+        this.options.log.write(thrown);
+        return true;
+      })
+      .then(async (may) => {
+        if (may) await this.end();
+        else this.quitting = 'no';
+      })
+      .catch((thrown: unknown) => this.options.log.write(thrown));
+  }
+
+  private async end(): Promise<void> {
+    await this.close();
+    app.quit();
   }
 
   private async mayQuit(): Promise<boolean> {

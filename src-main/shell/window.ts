@@ -1,4 +1,4 @@
-import { BrowserWindow, screen } from 'electron';
+import { app, BrowserWindow, screen } from 'electron';
 import { minimum, placeWindow, readWindowState, writeWindowState } from './window-state.ts';
 import { appUrl } from './scheme.ts';
 
@@ -41,7 +41,8 @@ export function openWindow({ preload, stateFile, background }: WindowOptions): B
   window.once('ready-to-show', () => window.show());
 
   const remember = (): void => {
-    if (window.isDestroyed() || window.isMinimized()) return;
+    // Hidden, as while it closes, it may no longer know that it was maximised.
+    if (window.isDestroyed() || window.isMinimized() || !window.isVisible()) return;
     writeWindowState(stateFile, {
       bounds: window.getNormalBounds(),
       isMaximised: window.isMaximized(),
@@ -55,8 +56,11 @@ export function openWindow({ preload, stateFile, background }: WindowOptions): B
   };
   window.on('resize', rememberSoon);
   window.on('move', rememberSoon);
-  window.on('close', remember);
-  window.on('closed', () => clearTimeout(timer));
+  app.on('before-quit', remember);
+  window.on('closed', () => {
+    clearTimeout(timer);
+    app.off('before-quit', remember);
+  });
   void window.loadURL(appUrl);
   return window;
 }

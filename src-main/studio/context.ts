@@ -20,6 +20,10 @@ export interface StudioFolders {
   readonly temporary: string;
 }
 
+/** What a person should know, with what it is about. */
+export type Notice = Pick<EventPayload<'notices.posted'>, 'level' | 'code' | 'message' | 'remedy'> &
+  Partial<EventPayload<'notices.posted'>>;
+
 /** How far a long request is; told to whoever gave it a task. */
 export type Report = (done: number, total: number | null) => void;
 
@@ -42,6 +46,8 @@ export interface StudioContext {
   settings(): Settings;
   /** Tells every connection that listens. */
   emit<E extends EventName>(event: E, payload: EventPayload<E>): void;
+  /** Tells a person something that answers no request of theirs; what it is not about is left out. */
+  notify(notice: Notice): void;
   /** Whether any connection listens to an event. */
   watched(event: EventName): boolean;
   /** What reports the progress of a request; does nothing where no task was given. */

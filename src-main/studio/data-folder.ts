@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 
 /** Where a person's library lies unless they say otherwise: the same for Electron and `serve`. */
 export function defaultDataFolder(env: NodeJS.ProcessEnv = process.env): string {
@@ -10,5 +10,7 @@ export function defaultDataFolder(env: NodeJS.ProcessEnv = process.env): string 
   if (process.platform === 'darwin') {
     return join(homedir(), 'Library', 'Application Support', 'Pusa Studio', 'Library');
   }
-  return join(XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'pusa-studio');
+  // One that is empty or relative does not count, as the XDG specification has it.
+  const isSet = XDG_DATA_HOME !== undefined && isAbsolute(XDG_DATA_HOME);
+  return join(isSet ? XDG_DATA_HOME : join(homedir(), '.local', 'share'), 'pusa-studio');
 }

@@ -36,7 +36,7 @@ export function describeDevice(report: DeviceReport): [label: string, value: str
 type ProviderReport = DeviceReport['providers'][number];
 
 /** By measurement: the quickest first, those that do not work last. */
-export function rankedProviders({ providers }: Pick<DeviceReport, 'providers'>): readonly ProviderReport[] {
+function rankedProviders({ providers }: Pick<DeviceReport, 'providers'>): readonly ProviderReport[] {
   return ranked(providers.map((each) => ({ ...each, speed: each.works ? (each.speed ?? 0) : null })));
 }
 

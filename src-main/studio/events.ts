@@ -2,7 +2,7 @@ import type { Api, EventName, EventPayload } from '../core/contract/api.ts';
 import type { ChannelServer } from '../core/contract/channel.ts';
 import type { TableName } from '../core/contract/records.ts';
 import type { StoreChange } from '../library/store.ts';
-import type { Report } from './context.ts';
+import type { Notice, Report } from './context.ts';
 
 /** Progress of one task is told no more often than this, but for its end. */
 const progressEveryMs = 100;
@@ -38,6 +38,17 @@ export class Events {
         this.#log(thrown);
       }
     }
+  }
+
+  notify({ message, remedy, ...notice }: Notice): void {
+    this.emit('notices.posted', {
+      values: {},
+      projectId: null,
+      jobId: null,
+      ...notice,
+      message: message.slice(0, 4000),
+      remedy: remedy?.slice(0, 4000) ?? null,
+    });
   }
 
   watched(event: EventName): boolean {

@@ -45,11 +45,12 @@ export class StudioLibrary {
     place: StateFile<Place>,
     media: MediaStore,
     database: LibraryDatabase | PusaError,
+    onProblem: (thrown: unknown) => void,
   ) {
     this.#folder = folder;
     this.#place = place;
     this.media = media;
-    this.store = new Store(database);
+    this.store = new Store(database, onProblem);
     this.endedUncleanly = database instanceof PusaError || database.stoppedUncleanly;
     if (database instanceof PusaError) this.#health = { state: 'damaged', flaws: [flaw(database.message)] };
     else this.#watch(database);
@@ -92,7 +93,7 @@ export class StudioLibrary {
       }
       // Its other disk may be gone: then the move stays interrupted until that is back.
       await media.abandonMove().catch(onProblem);
-      return new StudioLibrary(folder, place, media, database);
+      return new StudioLibrary(folder, place, media, database, onProblem);
     } catch (thrown) {
       if (!(database instanceof PusaError)) await database.close();
       throw thrown;

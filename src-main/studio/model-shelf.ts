@@ -35,8 +35,8 @@ export async function listShelf(
   { resources }: Pick<Places, 'resources'>,
 ): Promise<ShelvedModel[]> {
   const found = new Map<string, ShelvedModel>();
-  for (const { id, folder } of (await openShelf(dataFolder)).value.models)
-    found.set(id, { id, folder, bundled: false });
+  const { models } = await StateFile.read(shelfPath(dataFolder), shelfSchema, empty);
+  for (const { id, folder } of models) found.set(id, { id, folder, bundled: false });
   for (const [folder, bundled] of [
     [join(dataFolder, 'models'), false],
     [join(resources, 'models'), true],
@@ -98,8 +98,14 @@ export async function takeFromShelf(dataFolder: string, id: string): Promise<boo
   return true;
 }
 
+const empty: Shelf = { version: 1, models: [] };
+
+function shelfPath(dataFolder: string): string {
+  return join(dataFolder, 'models.json');
+}
+
 function openShelf(dataFolder: string): Promise<StateFile<Shelf>> {
-  return StateFile.open(join(dataFolder, 'models.json'), shelfSchema, { version: 1, models: [] });
+  return StateFile.open(shelfPath(dataFolder), shelfSchema, empty);
 }
 
 async function foldersIn(folder: string): Promise<string[]> {

@@ -43,7 +43,7 @@ const extensionFrames = 13;
 const transitionFrames = { first: 9, second: 12 } as const;
 
 /** The task that the named files suggest. */
-export function presetOfFiles(
+function presetOfFiles(
   wish: Pick<ProjectWish, 'image' | 'video' | 'endImage' | 'endVideo' | 'keyframes'>,
 ): PresetId {
   if (wish.keyframes.length > 0) return 'keyframes';

@@ -47,24 +47,31 @@ export async function importPusaFile(
   const projectId = isCopy ? randomUUID() : project.id;
   const now = new Date().toISOString();
 
+  // First the project, which keeps its media from being collected as unused.
+  await store.transact(null, 'Open file', (edit) => {
+    const record: ProjectRecord = {
+      ...project,
+      ...(isCopy ? { name: `${project.name.slice(0, 190)} (2)` } : {}),
+      id: projectId,
+      trashedAt: now,
+      pusaPath: null,
+    };
+    // One that is there may have been edited by now, and is left as it is.
+    if (edit.get('projects', projectId) === null) edit.put('projects', record);
+  });
   const media = new MediaOfFile(context, file, watch);
   for (const asset of project.assets) await media.addAsset(asset, now);
-
-  const path = watch.path ?? (isCopy ? null : (known?.pusaPath ?? null));
-  const record: ProjectRecord = {
-    ...(known === null || isCopy ? project : withoutPlace(known)),
-    ...(isCopy ? { name: `${project.name.slice(0, 190)} (2)` } : {}),
-    ...(watch.asNew === true ? { createdAt: now, modifiedAt: now } : {}),
-    id: projectId,
-    trashedAt: known === null || isCopy ? now : known.trashedAt,
-    pusaPath: path,
-  };
-  await store.transact(null, 'Open file', (edit) => edit.put('projects', record));
   await media.addTakes(projectId);
+  const { path } = watch;
   await store.transact(null, 'Open file', (edit) => {
-    edit.update('projects', projectId, (opened) => ({ ...opened, trashedAt: null }));
+    edit.update('projects', projectId, (opened) => ({
+      ...opened,
+      ...(watch.asNew === true ? { createdAt: now, modifiedAt: now } : {}),
+      trashedAt: null,
+      pusaPath: path ?? opened.pusaPath,
+    }));
     // The file is this project's now.
-    if (isCopy && path !== null && known.pusaPath === path)
+    if (isCopy && path !== null && edit.get('projects', known.id)?.pusaPath === path)
       edit.update('projects', known.id, (other) => ({ ...other, pusaPath: null }));
   });
   return { projectId, isCopy };

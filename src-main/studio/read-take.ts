@@ -4,7 +4,7 @@ import { PusaError } from '../core/errors.ts';
 import { readTake } from '../media/read-take.ts';
 
 /** What the export of a timeline says about itself. */
-export const timelineInfoSchema = z.strictObject({
+const timelineInfoSchema = z.strictObject({
   software: z.string(),
   project: z.string(),
   createdAt: z.iso.datetime(),

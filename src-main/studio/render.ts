@@ -1,6 +1,7 @@
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Progress, Take } from '../core/contract/job.ts';
+import type { Note } from '../core/contract/note.ts';
 import { JobFolder, readFrames } from '../engine/pipeline/job-folder.ts';
 import type { Rates } from '../engine/pipeline/result.ts';
 import type { Preview } from '../engine/protocol.ts';
@@ -13,7 +14,7 @@ export interface RenderHooks {
   readonly onProgress?: (progress: Progress) => void;
   readonly onPreview?: (preview: Preview) => void;
   /** See {@link RenderOptions}. */
-  readonly onNote?: (note: string) => void;
+  readonly onNote?: (note: Note) => void;
   readonly onRestart?: () => void;
   /** Ends the job with CANCELLED; what is done stays in its folder and can be resumed. */
   readonly signal?: AbortSignal;
@@ -27,7 +28,7 @@ export interface RenderHooks {
 /** A rendered take: what is in the file beside its pictures, and what was done otherwise than asked. */
 export interface Rendered {
   readonly take: Take;
-  readonly notes: readonly string[];
+  readonly notes: readonly Note[];
   /** Measured on the way, for the next job of the same kind. */
   readonly rates: Rates;
   /** Most bytes the engine held at once; null where that is not known. */

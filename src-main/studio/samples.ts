@@ -17,7 +17,8 @@ export async function importSamples(
   for (const name of [...names.filter((one) => one !== first), ...names.filter((one) => one === first)]) {
     const file = await readPusaFile(join(folder, name));
     try {
-      if (context.store.get('projects', file.project.id) !== null) continue;
+      // One in the trash was begun and not finished.
+      if (context.store.get('projects', file.project.id)?.trashedAt === null) continue;
       await importPusaFile(context, file, { path: null, report: () => undefined, asNew: true });
     } finally {
       file.close();

@@ -1,7 +1,7 @@
 import { readFile, rename, rm } from 'node:fs/promises';
 import type { z } from 'zod';
 import { PusaError, toPusaError } from '../core/errors.ts';
-import { writeWhole } from '../engine/pipeline/files.ts';
+import { writeWhole } from '../files/durable.ts';
 
 /** A small JSON file of the studio's own: read once, then written whole, one change after the other. */
 export class StateFile<T> {
@@ -26,29 +26,41 @@ export class StateFile<T> {
     initial: T,
     onDamage?: (reason: PusaError) => void,
   ): Promise<StateFile<T>> {
-    let text: string;
     try {
       // What an interrupted change left.
       await rm(`${path}.tmp`, { force: true });
+      return new StateFile(path, await StateFile.read(path, schema, initial));
+    } catch (thrown) {
+      const reason = toPusaError(thrown);
+      if (onDamage === undefined || reason.code !== 'LIBRARY_DAMAGED') throw reason;
+      await rename(path, `${path}.damaged`);
+      onDamage(reason);
+      return new StateFile(path, initial);
+    }
+  }
+
+  /**
+   * What a file says now, and nothing more: another part of the application may be changing it.
+   * @throws PusaError LIBRARY_DAMAGED, WRITE_FAILED
+   */
+  static async read<T>(path: string, schema: z.ZodType<T>, initial: T): Promise<T> {
+    let text: string;
+    try {
       text = await readFile(path, 'utf8');
     } catch (thrown) {
       const error = toPusaError(thrown);
-      if (error.code === 'FILE_NOT_FOUND') return new StateFile(path, initial);
+      if (error.code === 'FILE_NOT_FOUND') return initial;
       throw error;
     }
     try {
-      return new StateFile(path, schema.parse(JSON.parse(text)));
+      return schema.parse(JSON.parse(text));
     } catch (cause) {
-      const reason = new PusaError(
+      throw new PusaError(
         'LIBRARY_DAMAGED',
         `The file "${path}" is damaged.`,
         'Restore it from a copy of the data folder, or remove it to begin anew.',
         { cause },
       );
-      if (onDamage === undefined) throw reason;
-      await rename(path, `${path}.damaged`);
-      onDamage(reason);
-      return new StateFile(path, initial);
     }
   }
 

@@ -96,6 +96,7 @@ export async function openStudio(options: StudioOptions): Promise<Studio> {
       devices: new Devices(supervisor),
       settings: () => settings.value,
       emit,
+      notify: (notice) => events.notify(notice),
       watched: (event) => events.watched(event),
       reporter: (task, unit) => events.reporter(task, unit),
       log,

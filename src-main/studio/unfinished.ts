@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { writeWhole } from '../engine/pipeline/files.ts';
-import type { NoteTemporary } from '../media/temporary.ts';
-import { isTemporary } from '../media/temporary.ts';
+import { writeWhole } from '../files/durable.ts';
+import { finishPlacing } from '../media/place-pictures.ts';
+import { isTemporary, wholeOf, type NoteTemporary } from '../media/temporary.ts';
 
 /** A note is one path. */
 const longestNote = 16_384;
 
 /**
  * What is being written beside places that a person chose. Each temporary file is noted before it is made, so that the
- * next start finds and removes what a killed studio leaves.
+ * next start finds and removes what a killed studio leaves; pictures that were all there already get their place.
  */
 export class UnfinishedFiles {
   /** Settles when everything that an earlier studio left has been looked at. */
@@ -44,24 +44,31 @@ export class UnfinishedFiles {
       });
     } finally {
       for (const { path, note } of noted) {
-        if (await isGone(path)) await rm(note, { force: true }).catch(this.#log);
+        if ((await isGone(path)) && (await isGone(wholeOf(path))))
+          await rm(note, { force: true }).catch(this.#log);
       }
     }
   }
 
   async #sweep(): Promise<void> {
     for (const name of await readdir(this.#folder)) {
-      const note = join(this.#folder, name);
-      const path = (await readFile(note)).subarray(0, longestNote).toString();
-      // Anything else was not written here.
-      if (name.endsWith('.txt') && isAbsolute(path) && isTemporary(basename(path))) {
-        // The disk may come back.
-        if (await isGone(dirname(path))) continue;
-        // An encoder that outlived its studio by a moment may still add to it.
-        await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
-      }
-      await rm(note, { recursive: true, force: true });
+      // One that cannot be dealt with keeps none of the others.
+      await this.#sweepOne(name).catch(this.#log);
     }
+  }
+
+  async #sweepOne(name: string): Promise<void> {
+    const note = join(this.#folder, name);
+    const path = (await readFile(note)).subarray(0, longestNote).toString();
+    // Anything else was not written here.
+    if (name.endsWith('.txt') && isAbsolute(path) && isTemporary(basename(path))) {
+      // The disk may come back.
+      if (await isGone(dirname(path))) return;
+      await finishPlacing(path);
+      // An encoder that outlived its studio by a moment may still add to it.
+      await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    }
+    await rm(note, { force: true });
   }
 }
 

@@ -2,13 +2,14 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { Readable, type Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { PusaError } from '../core/errors.ts';
 import { failure, text, type Handler } from './answers.ts';
 import { Guard, type Verdict } from './guard.ts';
 import { securityHeaders } from './policy.ts';
 import { Sockets, stopped, type Connect, type SocketLimits } from './sockets.ts';
 
 /** Where windows connect. */
-export const socketPath = '/socket';
+const socketPath = '/socket';
 
 export interface ServerLimits {
   readonly headersMs: number;
@@ -45,6 +46,7 @@ export interface LoopbackServer {
 /**
  * Serves `handler` on loopback behind the {@link Guard}.
  * @param port 0 takes a free one
+ * @throws PusaError USAGE where the port cannot be had
  */
 export async function listen(
   handler: Handler,
@@ -61,7 +63,12 @@ export async function listen(
   server.setTimeout(limits.idleMs);
   server.maxConnections = limits.connections;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const isTaken = cause.code === 'EADDRINUSE';
+      const reason = isTaken ? 'another program uses it' : 'the system does not allow it';
+      const remedy = 'Choose another with --port, or leave that out for a free one.';
+      reject(new PusaError('USAGE', `Port ${port} cannot be had: ${reason}.`, remedy, { cause }));
+    });
     server.listen(port, '127.0.0.1', resolve);
   });
   const { port: taken } = server.address() as AddressInfo;

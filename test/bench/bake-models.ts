@@ -9,12 +9,8 @@ import {
 } from '../../src-main/engine/weights/inventory.ts';
 import { safetensorsHeader, toBfloat16 } from '../../src-main/engine/weights/write-safetensors.ts';
 import type { DitConfig } from '../../src-main/engine/wan/dit-config.ts';
-import { wanLatentMean, wanLatentStd } from '../../src-main/engine/wan/vae-config.ts';
+import { umt5Xxl, wanVae } from '../support/real-configs.ts';
 import { randomValues } from './support.ts';
-
-const common = { inDim: 16, outDim: 16, freqDim: 256, textDim: 4096, textLength: 512, eps: 1e-6 };
-export const wan14B: DitConfig = { dim: 5120, ffnDim: 13_824, heads: 40, layers: 40, ...common };
-export const wan1B: DitConfig = { dim: 1536, ffnDim: 8960, heads: 12, layers: 30, ...common };
 
 const spiece = join(import.meta.dirname, '../fixtures/models/test-pattern/spiece.model');
 
@@ -32,32 +28,10 @@ async function writeSparse(path: string, tensors: Inventory, dtype: 'F32' | 'BF1
 
 /** VAE, text encoder (one block of it) and tokenizer that belong to Wan's diffusion models, sparse. */
 export async function writeOtherParts(folder: string): Promise<void> {
-  await writeSparse(
-    join(folder, 'vae.safetensors'),
-    vaeInventory({
-      dim: 96,
-      zDim: 16,
-      dimMult: [1, 2, 4, 4],
-      numResBlocks: 2,
-      temporalDownsample: [false, true, true],
-      mean: wanLatentMean,
-      std: wanLatentStd,
-    }),
-    'F32',
-  );
+  await writeSparse(join(folder, 'vae.safetensors'), vaeInventory(wanVae), 'F32');
   await writeSparse(
     join(folder, 'umt5.safetensors'),
-    umt5Inventory({
-      vocabulary: 1000,
-      dim: 4096,
-      attentionDim: 4096,
-      ffnDim: 10_240,
-      heads: 64,
-      layers: 1,
-      buckets: 32,
-      maxDistance: 128,
-      eps: 1e-6,
-    }),
+    umt5Inventory({ ...umt5Xxl, vocabulary: 1000, layers: 1 }),
     'BF16',
   );
   await copyFile(spiece, join(folder, 'spiece.model'));

@@ -11,15 +11,9 @@ import { openCheckpoint } from '../../src-main/engine/weights/open-checkpoint.ts
 import { openPackage } from '../../src-main/engine/weights/package.ts';
 import { planBake } from '../../src-main/engine/weights/bake-plan.ts';
 import { recognise } from '../../src-main/engine/weights/recognise.ts';
-import {
-  wan14B,
-  wan1B,
-  writeOtherParts,
-  writeRandomDit,
-  writeSparseDit,
-  writeSparseLora,
-} from './bake-models.ts';
+import { writeOtherParts, writeRandomDit, writeSparseDit, writeSparseLora } from './bake-models.ts';
 import { median, printTable, timed } from './support.ts';
+import { wan14B, wan1B } from '../support/real-configs.ts';
 
 const resultSchema = z.looseObject({ ms: z.number(), peakBytes: z.number() });
 type Result = z.infer<typeof resultSchema>;
@@ -170,6 +164,13 @@ const parts: Record<string, (folder: string) => Promise<void>> = {
   starter,
 };
 const chosen = process.argv.slice(2);
+const unknown = chosen.filter((name) => parts[name] === undefined);
+if (unknown.length > 0) {
+  process.stderr.write(
+    `There is no part ${unknown.join(', ')}; there are ${Object.keys(parts).join(', ')}.\n`,
+  );
+  process.exit(2);
+}
 const folder = await mkdtemp(join(process.env['PUSA_BENCH_FOLDER'] ?? tmpdir(), 'pusa-bake-'));
 try {
   for (const [name, part] of Object.entries(parts)) {

@@ -5,13 +5,13 @@ import { checkpointWeights } from '../../src-main/engine/wan/checkpoint-weights.
 import { createVideoCodec } from '../../src-main/engine/wan/vae.ts';
 import { openSafetensors } from '../../src-main/engine/weights/safetensors.ts';
 import { randomValues } from './support.ts';
-import { realVae } from './vae-real.ts';
+import { wanVae } from '../support/real-configs.ts';
 
 const [folder = '', ...numbers] = process.argv.slice(2);
 const [height = 0, width = 0, frames = 0] = numbers.map(Number);
 const checkpoint = await openSafetensors(`${folder}/weights.safetensors`);
-const codec = createVideoCodec(createRuntime('cpu'), realVae, checkpointWeights(checkpoint, folder));
-const shape = [realVae.zDim, (frames - 1) / 4 + 1, height / 8, width / 8];
+const codec = createVideoCodec(createRuntime('cpu'), wanVae, checkpointWeights(checkpoint, folder));
+const shape = [wanVae.zDim, (frames - 1) / 4 + 1, height / 8, width / 8];
 const latents = {
   data: randomValues(
     shape.reduce((a, b) => a * b, 1),

@@ -5,10 +5,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { baseBytes } from '../../src-main/core/plan/memory.ts';
+import { decodeBytes } from '../../src-main/core/plan/tiles.ts';
+import { decoderNeeds } from '../../src-main/engine/wan/vae.ts';
 import { vaeInventory } from '../../src-main/engine/weights/inventory.ts';
 import { writeSafetensors, type TensorToWrite } from '../../src-main/engine/weights/write-safetensors.ts';
 import { printTable, randomValues } from './support.ts';
-import { realVae } from './vae-real.ts';
+import { wanVae } from '../support/real-configs.ts';
 
 const gigabyte = 1e9;
 const pairs = [
@@ -19,7 +22,7 @@ const outputSchema = z.object({ decoded: z.int(), seconds: z.number(), peakBytes
 
 function* weights(): Generator<TensorToWrite> {
   let seed = 1;
-  for (const [name, shape] of vaeInventory(realVae)) {
+  for (const [name, shape] of vaeInventory(wanVae)) {
     const count = shape.reduce((a, b) => a * b, 1);
     const data = name.endsWith('gamma')
       ? new Float32Array(count).fill(1)
@@ -31,7 +34,7 @@ function* weights(): Generator<TensorToWrite> {
 const folder = await mkdtemp(join(tmpdir(), 'pusa-bench-vae-'));
 try {
   await writeSafetensors(join(folder, 'weights.safetensors'), weights());
-  const rows = [['decode', 'seconds', 'peak GB', 'of the shorter', 'allowed']];
+  const rows = [['decode', 'seconds', 'peak GB', 'forecast', 'of the shorter', 'allowed']];
   let failed = false;
   for (const { height, width, frames, limit } of process.env['PUSA_BENCH_VAE'] === 'small'
     ? pairs.slice(0, 1)
@@ -44,12 +47,14 @@ try {
         { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
       );
       const { decoded, seconds, peakBytes } = outputSchema.parse(JSON.parse(done.stdout));
+      const forecast = baseBytes + decodeBytes(decoderNeeds(wanVae), { width, height, frames: count }, null);
       const ratio = shorter === null ? 1 : peakBytes / shorter;
       failed ||= decoded !== count || Math.abs(ratio - 1) > 0.05 || (limit !== null && peakBytes > limit);
       rows.push([
         `${width} × ${height}, ${count} frames`,
         seconds.toFixed(0),
         (peakBytes / gigabyte).toFixed(2),
+        (forecast / gigabyte).toFixed(2),
         ratio.toFixed(3),
         `${limit === null ? '' : `< ${limit / gigabyte} GB, `}0.95–1.05`,
       ]);

@@ -39,7 +39,7 @@ describe('models bake', () => {
     expect(first.err).toContain('Merges starter_pusa_lora: its strength is fixed from then on.');
     expect(first.out).toMatch(/Done in .+: 4\.9 MB of diffusion model\./);
     expect(first.out).toMatch(/Its weights differ from the original's by 0\.\d\d %/);
-    expect(first.out).toContain('can be used as --model small.');
+    expect(first.out).toContain('"small" is ready.');
     expect(first.status).toBe(0);
     const found = listed.parse(JSON.parse(models('list', '--json').out));
     expect(found.map(({ id }) => id)).toEqual(['small', 'starter']);
@@ -73,11 +73,14 @@ describe('models bake', () => {
     expect(report).toMatchObject({ id: 'four', folder });
     expect(report.layers.length).toBe(60);
     expect(models('list').out).toContain('four ');
+    // What the application made goes with the model, wherever it lies.
+    expect(models('remove', 'four').status).toBe(0);
+    expect(existsSync(folder)).toBe(false);
   });
 
   it.each([
     [['starter', '--to', 'x', '--precision', 'int3'], 'It is int8, int4, fp16 or fp32.', 2],
-    [['starter', '--to', '../x'], 'An id is letters, digits', 2],
+    [['starter', '--to', '../x'], 'It must be letters, digits', 2],
     [['starter', '--to', 'x', '--strength', 'a=1'], 'Add --merge-loras.', 2],
     [['starter', '--to', 'starter'], 'There is a model "starter" already.', 2],
     [['nothing', '--to', 'x'], 'There is no model "nothing".', 3],

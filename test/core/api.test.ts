@@ -60,6 +60,7 @@ const inputs: { readonly [M in MethodName]: Input<M> } = {
   'assets.thumbnail': { assetId: 'a', size: 256, at: 1.5 },
   'assets.filmstrip': { assetId: 'a', from: 0, to: 10, frames: 8, height: 48 },
   'assets.missing': page,
+  'assets.probe': { assetId: 'a' },
   'assets.relink': { assetId: 'a', path: '/boat.mp4', accept: 'same' },
   'assets.relinkFolder': { path: '/media' },
   'assets.unusedMedia': page,
@@ -195,6 +196,7 @@ const payloads: { readonly [E in EventName]: EventPayload<E> } = {
   'notices.posted': {
     level: 'error',
     code: 'DISK_FULL',
+    values: {},
     message: 'The disk is full.',
     remedy: 'Free some space.',
     projectId: null,

@@ -207,6 +207,22 @@ describe('a project', () => {
     expect(edit({ type: 'replaceAsset', asset: other }).assets).toEqual([picture, other]);
   });
 
+  it('has its markers in order, moves them with the rate, and no field for none', () => {
+    const at = (frame: number, id = `m${frame}`): { id: string; frame: number; colour: number } => ({
+      id,
+      frame,
+      colour: 1,
+    });
+    const marked = edit({ type: 'setMarkers', markers: [at(32), at(8)] });
+    expect(marked.markers).toEqual([at(8), at(32)]);
+    const faster = applyCommand(marked, { type: 'setRate', fps: marked.fps * 2 });
+    expect(faster.markers?.map(({ frame }) => frame)).toEqual([16, 64]);
+    expect(codeOf(() => edit({ type: 'setMarkers', markers: [at(1, 'm'), at(2, 'm')] }))).toBe(
+      'EDIT_INVALID',
+    );
+    expect(applyCommand(marked, { type: 'setMarkers', markers: [] })).toEqual(sample());
+  });
+
   it('takes all of several commands or none', () => {
     const commands: Command[] = [
       { type: 'setName', name: 'Two' },
@@ -257,6 +273,10 @@ const arbitraryCommand: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ type: is('setName'), name: fc.string({ minLength: 1, maxLength: 200 }) }),
   fc.record({ type: is('setSize'), width: fc.constantFrom(16, 4096), height: fc.constantFrom(16, 832) }),
   fc.record({ type: is('setRate'), fps: fc.constantFrom(1, 23.976, 60, 240) }),
+  fc.record({
+    type: is('setMarkers'),
+    markers: fc.array(fc.record({ id: newId, frame, colour: fc.nat(15) }), { maxLength: 3 }),
+  }),
   fc.record({
     type: is('addAssets'),
     assets: fc.constantFrom<Asset[][]>(

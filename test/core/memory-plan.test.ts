@@ -10,6 +10,7 @@ import {
   type MemoryInput,
   type ModelNeeds,
 } from '../../src-main/core/plan/memory.ts';
+import { memoryWarnings } from '../../src-main/core/plan/memory-warnings.ts';
 import { defaultSampler } from '../../src-main/core/presets/defaults.ts';
 
 const MB = 2 ** 20;
@@ -30,8 +31,8 @@ function needsOf(dim: number, ffnDim: number, layers: number, precision: Precisi
     experts: 1,
     block: { ...weights(inBlock, precision), loading: precision === 'int8' ? inBlock : 0 },
     rest: weights(outside, precision === 'int8' ? 'F32' : precision),
-    text: { layer: { loaded: 0, mapped: 0 }, layers: 24, ffnDim: 10_240 },
-    vae: { weights: { loaded: 0, mapped: 0 }, bytesPerCell: 0, stride: [4, 8, 8] },
+    text: { layer: { loaded: 0, mapped: 0 }, layers: 24, dim: 0, ffnDim: 0, heads: 0 },
+    vae: { weightBytes: 0, bytesPerLatent: 0, stride: [4, 8, 8] },
   };
 }
 
@@ -232,6 +233,19 @@ describe('the plan', () => {
     expect(planOf(needs, 64 * GB).keepBoth).toBe(true);
     expect(planOf(needs, 10 * GB)).toMatchObject({ keepBoth: false, residentBlocks: 30 });
     expect(planOf(needs, 64 * GB, { level: 1 }).keepBoth).toBe(false);
+  });
+
+  test('says before the start that it is short, and advises fewer bits only where there are more', () => {
+    const warn = (free: number, isQuantised: boolean) =>
+      memoryWarnings(planOf(needsOf(5120, 13_824, 40, 'int8'), free * GB, range), isQuantised);
+    expect(warn(128, true)).toEqual([]);
+    expect(warn(1, true)).toMatchObject([{ code: 'MEMORY_SHORT', values: { available: 1 } }]);
+    const [wide] = warn(24, false);
+    expect(wide).toMatchObject({ code: 'MODEL_STREAMED', values: { blocks: 40 } });
+    expect(wide!.text).toContain('int8');
+    const [narrow] = warn(24, true);
+    expect(narrow).toMatchObject({ code: 'QUANTISED_STREAMED', values: wide!.values });
+    expect(narrow!.text).not.toContain('int8');
   });
 
   test('limits the rows of a dispatch further where they were limited', () => {

@@ -7,7 +7,7 @@ import type { Mark, Sampler } from '../../src-main/core/contract/project.ts';
 import { buildPlan, type PlanInput } from '../../src-main/core/plan/plan.ts';
 import { planRange } from '../../src-main/core/plan/range.ts';
 import { flowMatchGrid, samplerGrid } from '../../src-main/core/plan/sigmas.ts';
-import { planJson, planTable } from '../../src-main/core/plan/table.ts';
+import { planTable } from '../../src-main/core/plan/table.ts';
 import type { PusaError } from '../../src-main/core/errors.ts';
 import { defaultSampler } from '../../src-main/core/presets/defaults.ts';
 import { cellCount } from '../../src-main/core/timeline/cells.ts';
@@ -410,10 +410,5 @@ describe('table', () => {
         .split('\n')
         .filter((line) => line.startsWith('cell')),
     ).toHaveLength(101);
-  });
-
-  it('is JSON that parses back to the plan', () => {
-    expect(JSON.parse(planJson(plan))).toEqual(plan);
-    expect(planJson(plan).split('\n').length).toBeLessThan(45);
   });
 });

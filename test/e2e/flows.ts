@@ -304,6 +304,10 @@ async function playsTheResult(studio: StudioWindow): Promise<void> {
   const still = await studio.frame();
   await studio.click(page.getByRole('button', { name: 'Next frame' }));
   await expect.poll(() => studio.frame(), patiently).not.toBe(still);
+  // The button gives the focus back: keys are the window's again.
+  const next = await studio.frame();
+  await studio.press('ArrowRight');
+  await expect.poll(() => studio.frame(), patiently).not.toBe(next);
   for (const view of ['Source', 'Wipe', 'Side by side', 'Onion skin', 'Result']) {
     await studio.click(page.getByRole('radio', { name: view }));
   }

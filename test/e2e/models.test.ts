@@ -1,6 +1,7 @@
 import { copyFile, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Locator } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { browserPath, warnWithoutBrowser } from '../support/chromium.ts';
 import { root } from '../support/places.ts';
@@ -63,6 +64,13 @@ describe.skipIf(browserPath === null)('models in the window', () => {
     await studio.press('Enter');
     await dialog.getByText(/Cannot be used: 1/).waitFor();
 
+    // A message stands above the dialog, and can be put away without closing it.
+    await path.fill(join(folder, 'nowhere'));
+    await studio.press('Enter');
+    await page.getByText('No weights were found in').waitFor();
+    await studio.click(page.getByRole('button', { name: 'Dismiss' }));
+    await page.getByText('No weights were found in').waitFor({ state: 'detached' });
+
     await path.fill(weights);
     await studio.press('Enter');
     await dialog.getByRole('radio', { name: /starter_base/ }).waitFor();
@@ -101,5 +109,100 @@ describe.skipIf(browserPath === null)('models in the window', () => {
     await removal.getByText(/become free/).waitFor();
     await studio.click(removal.getByRole('button', { name: /^Delete/ }));
     await small.waitFor({ state: 'detached' });
+  });
+
+  it('is all done by keyboard, and the focus comes back to where it was', slow, async () => {
+    const { page } = studio;
+    const enter = async (target: Locator): Promise<void> => {
+      await studio.tabTo(target);
+      await studio.press('Enter');
+    };
+    const isBackAt = (target: Locator): Promise<void> =>
+      expect.poll(() => studio.hasFocus(target), patiently).toBe(true);
+
+    // Added from the disk.
+    const add = page.getByRole('tabpanel', { name: 'Models' }).getByRole('button', { name: 'Add a model …' });
+    await enter(add);
+    const dialog = page.getByRole('dialog', { name: 'Add a model' });
+    await dialog.waitFor();
+    await studio.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    await isBackAt(add);
+    await studio.press('Enter');
+    await studio.tabTo(dialog.getByRole('tab', { name: 'Download' }));
+    await studio.press('ArrowRight');
+    await studio.tabTo(dialog.getByRole('textbox', { name: 'Path of a folder' }));
+    await studio.type(weights);
+    await studio.press('Enter');
+    await dialog.getByRole('radio', { name: /starter_base/ }).waitFor();
+    await expect.poll(() => dialog.getByLabel('Text encoder').inputValue(), patiently).toContain('umt5');
+    await studio.tabTo(dialog.getByRole('textbox', { name: 'Name' }));
+    await studio.type('Keys');
+    await enter(dialog.getByRole('button', { name: 'Add the model' }));
+    await dialog.waitFor({ state: 'detached' });
+
+    // Looked at, made smaller, and the smaller one removed.
+    const name = page.getByRole('button', { name: 'Keys', exact: true });
+    await name.waitFor({ timeout: patiently.timeout });
+    await enter(name);
+    const details = page.getByRole('dialog', { name: 'Keys' });
+    await enter(details.getByRole('button', { name: 'Make smaller …' }));
+    const bake = page.getByRole('dialog', { name: 'Make Keys smaller' });
+    await bake.waitFor();
+    await studio.press('Escape');
+    await isBackAt(name);
+    await studio.press('Enter');
+    await enter(details.getByRole('button', { name: 'Make smaller …' }));
+    await studio.tabTo(bake.getByRole('radio', { name: '8 bits' }));
+    await studio.press('ArrowRight');
+    await bake.getByRole('radio', { name: '4 bits', checked: true }).waitFor();
+    await enter(bake.getByRole('button', { name: 'Make it' }));
+    const small = page.getByRole('button', { name: 'Keys int4', exact: true });
+    await small.waitFor({ timeout: patiently.timeout });
+    await enter(page.getByRole('button', { name: 'Actions for Keys int4' }));
+    await studio.type('r');
+    await studio.press('Enter');
+    const removal = page.getByRole('dialog', { name: 'Remove Keys int4?' });
+    await removal.getByText(/become free/).waitFor();
+    await enter(removal.getByRole('button', { name: /^Delete/ }));
+    await small.waitFor({ state: 'detached' });
+
+    // A server that is not there: what is downloaded waits in the list of tasks, and is stopped there.
+    await enter(add);
+    const sources = dialog.getByText('Folder, mirror and access token');
+    await enter(sources);
+    await studio.tabTo(dialog.getByRole('textbox', { name: 'Mirror' }));
+    await studio.type('http://127.0.0.1:9');
+    // Escape leaves what was set, and the dialog.
+    await studio.press('Tab', 'Shift+Tab', 'Escape');
+    await dialog.waitFor({ state: 'detached' });
+    await isBackAt(add);
+    await studio.press('Enter');
+    await enter(sources);
+    await expect
+      .poll(() => dialog.getByRole('textbox', { name: 'Mirror' }).inputValue(), patiently)
+      .toBe('http://127.0.0.1:9');
+    const entry = dialog.getByRole('region', { name: 'Wan2.1 T2V 1.3B', exact: true });
+    await enter(entry.getByRole('button').first());
+    await studio.tabTo(entry.getByRole('checkbox'));
+    await studio.press('Space');
+    const download = entry.getByRole('button', { name: /^Download/ });
+    if ((await download.getAttribute('aria-disabled')) === 'true') {
+      process.stderr.write('Too little room on this disk to begin a download: that part was left out.\n');
+      await studio.press('Escape');
+      return;
+    }
+    await enter(download);
+    await dialog.waitFor({ state: 'detached' });
+    const tasks = page.getByRole('button', { name: /^Work on models/ });
+    await enter(tasks);
+    const list = page.getByRole('dialog', { name: 'Work on models' });
+    await list.getByRole('article', { name: 'Wan2.1 T2V 1.3B' }).waitFor();
+    await studio.press('Escape');
+    await list.waitFor({ state: 'detached' });
+    await isBackAt(tasks);
+    await studio.press('Enter');
+    await enter(list.getByRole('button', { name: /^(Stop|Take) Wan2\.1 T2V 1\.3B/ }));
+    await expect.poll(() => tasks.count(), patiently).toBeLessThanOrEqual(1);
   });
 });

@@ -63,7 +63,6 @@ async function states(): Promise<void> {
   await studio.generated(1);
   await take('05-result');
   await studio.click(page.getByRole('radio', { name: 'Wipe' }));
-  await page.locator(':focus').blur();
   for (let i = 0; i < 6; i++) await studio.press('ArrowRight');
   await take('06-wipe', sizes.slice(0, 2));
   await studio.click(page.getByRole('radio', { name: 'Result' }));

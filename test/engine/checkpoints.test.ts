@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PusaError } from '../../src-main/core/errors.ts';
-import { bakeCheckpoint, precisions } from '../../src-main/engine/weights/bake.ts';
+import { convertCheckpoint } from '../../src-main/engine/weights/convert.ts';
 import { openCheckpoint } from '../../src-main/engine/weights/open-checkpoint.ts';
 import { PickleRefused, readStateDict } from '../../src-main/engine/weights/pickle.ts';
 import { openSafetensors } from '../../src-main/engine/weights/safetensors.ts';
@@ -210,12 +210,12 @@ describe('8-bit floats with scales', () => {
   });
 });
 
-describe('baking', () => {
+describe('converting', () => {
   test('matrices in the precision asked for, the rest in float32, and nothing left of one that was stopped', async () => {
     const from = await openCheckpoint(join(fixtures, 'model.pth'));
-    for (const precision of precisions) {
+    for (const precision of ['F32', 'F16', 'BF16'] as const) {
       const path = join(folder, `${precision}.safetensors`);
-      await bakeCheckpoint(from, path, { precision, metadata: { 'pusa.source': 'model.pth' } });
+      await convertCheckpoint(from, path, { precision, metadata: { 'pusa.source': 'model.pth' } });
       const baked = await openSafetensors(path);
       expect(baked.metadata).toEqual({ 'pusa.source': 'model.pth' });
       expect(baked.entries.get('low')!.dtype).toBe(precision);
@@ -227,12 +227,32 @@ describe('baking', () => {
     }
     const stopped = join(folder, 'stopped.safetensors');
     const signal = AbortSignal.abort();
-    await expect(bakeCheckpoint(from, stopped, { precision: 'F16', signal })).rejects.toMatchObject({
+    await expect(convertCheckpoint(from, stopped, { precision: 'F16', signal })).rejects.toMatchObject({
       code: 'CANCELLED',
     });
     await expect(readFile(stopped)).rejects.toThrow(/ENOENT/);
     await expect(readFile(`${stopped}.part`)).rejects.toThrow(/ENOENT/);
     await from.close();
+  });
+
+  test('a tensor larger than a piece comes whole, each row with its scale', async () => {
+    const path = join(folder, 'long.safetensors');
+    const [rows, columns] = [3, 2 ** 19 + 32];
+    const data = Uint8Array.from({ length: rows * columns }, (_, i) => 0x30 + (i % 16));
+    await writeSafetensors(path, [
+      { name: 'a.weight', dtype: 'F8_E4M3', shape: [rows, columns], data },
+      { name: 'a.weight_scale', dtype: 'F32', shape: [rows, 1], data: Float32Array.of(1, 4, 0.25) },
+    ]);
+    const from = await openCheckpoint(path);
+    const to = join(folder, 'long-f16.safetensors');
+    await convertCheckpoint(from, to, { precision: 'F16' });
+    const converted = await openSafetensors(to);
+    const [was, is] = [await from.read('a.weight'), await converted.read('a.weight')];
+    expect(is.findIndex((value, i) => value !== was[i])).toBe(-1);
+    expect(await from.read('a.weight', { first: 2 * columns - 2, count: 4 })).toEqual(
+      was.slice(2 * columns - 2, 2 * columns + 2),
+    );
+    for (const checkpoint of [from, converted]) await checkpoint.close();
   });
 
   test('float16 holds no infinity where the value was finite', async () => {
@@ -241,7 +261,7 @@ describe('baking', () => {
     await writeSafetensors(path, [{ name: 'w.weight', dtype: 'BF16', shape: [2, 2], data }]);
     const from = await openCheckpoint(path);
     const to = join(folder, 'large-f16.safetensors');
-    await bakeCheckpoint(from, to, { precision: 'F16' });
+    await convertCheckpoint(from, to, { precision: 'F16' });
     const baked = await openSafetensors(to);
     expect([...(await baked.read('w.weight'))]).toEqual([65_504, -65_504, 2, 3]);
     await baked.close();

@@ -87,7 +87,10 @@ describe('a job’s folder', () => {
     expect(await folder.readResult()).toBeNull();
 
     writeFileSync(join(path, 'step-2.bin.tmp'), 'half');
-    await JobFolder.open(path);
+    // Opening alone changes nothing: another process may be writing it.
+    const again = await JobFolder.open(path);
+    expect(readdirSync(path)).toContain('step-2.bin.tmp');
+    await again.removeUnfinished();
     expect(readdirSync(path)).not.toContain('step-2.bin.tmp');
   });
 
@@ -201,6 +204,14 @@ describe('a job’s folder', () => {
     writeFileSync(path, 'torn');
     await (
       await lockFolder(path)
+    )();
+    // Empty is a lock that is just being made; only one that stays so is nobody's.
+    writeFileSync(path, '');
+    const patient = lockFolder(path);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(readFileSync(path, 'utf8')).toBe('');
+    await (
+      await patient
     )();
     expect(readdirSync(join(path, '..'))).toEqual([]);
   });

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Note } from '../../src-main/core/contract/note.ts';
 import { planMemory } from '../../src-main/core/plan/memory.ts';
 import { parseEngineMessage } from '../../src-main/engine/protocol.ts';
 import { createSupervisor, type RenderOptions } from '../../src-main/engine/supervisor.ts';
@@ -115,7 +116,7 @@ async function render(name: string, fork: ForkEngine, options: RenderOptions = {
     sampler: { cfg: 1, steps: 2 },
   });
   const supervisor = createSupervisor({ entry, fork, backoffMs: [10, 10, 10] });
-  const notes: string[] = [];
+  const notes: Note[] = [];
   try {
     const result = await supervisor.render(folder, packageFolder, {
       provider: 'cpu',
@@ -201,7 +202,7 @@ describe('a model larger than the memory', () => {
       const little = await render('little', fork);
       expect(limits.length).toBeGreaterThan(0);
       expect(little.notes.length).toBeGreaterThan(0);
-      expect(little.notes[0]).toMatch(/memory/);
+      expect(little.notes[0]).toMatchObject({ code: 'MEMORY_HALF', text: expect.stringMatching(/memory/) });
       expect(little.result.notes).toEqual(little.notes);
       expect(little.result.peakBytes!).toBeLessThan(free.result.peakBytes! - 2 * blockBytes);
       expect(little.result.framesSha256).toBe(free.result.framesSha256);

@@ -2,11 +2,10 @@ import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { PusaError } from '../../src-main/core/errors.ts';
 import { createRuntime } from '../../src-main/engine/runtime/ort.ts';
 import { importPackage } from '../../src-main/engine/weights/import-package.ts';
 import { loadModel } from '../../src-main/engine/weights/load-model.ts';
-import { mergedTensor } from '../../src-main/engine/weights/lora.ts';
+import { mergedTensor } from '../support/merged-tensor.ts';
 import type { Manifest } from '../../src-main/engine/weights/manifest.ts';
 import { openPackage, verifyPackage, type ModelPackage } from '../../src-main/engine/weights/package.ts';
 import { openSafetensors } from '../../src-main/engine/weights/safetensors.ts';
@@ -15,6 +14,7 @@ import type { Dtype } from '../../src-main/engine/weights/dtypes.ts';
 import { checkpointWeights } from '../../src-main/engine/wan/checkpoint-weights.ts';
 import { createDenoiser } from '../../src-main/engine/wan/dit.ts';
 import { readTensors } from '../goldens/tensors.ts';
+import { refusal } from '../support/refusal.ts';
 
 const bundled = join(import.meta.dirname, '../fixtures/models/test-pattern');
 const goldens = join(import.meta.dirname, '../fixtures/goldens');
@@ -31,15 +31,6 @@ beforeEach(async () => {
 afterAll(async () => {
   for (const parent of folders) await rm(parent, { recursive: true });
 });
-
-async function refusal(promise: Promise<unknown>): Promise<PusaError> {
-  const thrown: unknown = await promise.then(
-    () => null,
-    (error: unknown) => error,
-  );
-  if (!(thrown instanceof PusaError)) throw new Error(`expected a PusaError, got ${String(thrown)}`);
-  return thrown;
-}
 
 async function tensorsOf(
   path: string,
@@ -239,7 +230,7 @@ describe('import', () => {
 
     const [base, loras] = [await opened.openDit(), await opened.openLoras()];
     const strengths = loras.map((one, i) => ({ lora: one, strength: [1, 0.6][i]! }));
-    const changed = await mergedTensor(base, 'blocks.0.ffn.0.weight', strengths);
+    const changed = mergedTensor(base, 'blocks.0.ffn.0.weight', strengths);
     const source = checkpointWeights(base, opened.folder);
     const merged = createDenoiser(createRuntime('cpu'), opened.manifest.dit.config, {
       folder: opened.folder,
@@ -267,7 +258,7 @@ describe('import', () => {
       () => rm(join(folder, 'vae.safetensors')),
       'CHECKPOINT_INCOMPLETE',
       /There is no VAE/,
-      /diffusion model, a VAE/,
+      /wan_2\.1_vae/,
     ],
     [
       'an encoder in another format',
@@ -281,7 +272,7 @@ describe('import', () => {
       () => cp(join(folder, 'dit.safetensors'), join(folder, 'dit2.safetensors')),
       'CHECKPOINT_WRONG_FAMILY',
       /more than one diffusion model: "dit.safetensors" and "dit2.safetensors"/,
-      /Choose the files/,
+      /Name the files/,
     ],
     [
       'no tokenizer',
@@ -318,7 +309,7 @@ describe('import', () => {
         ]),
       'LORA_MISMATCH',
       /blocks.7.ffn.0/,
-      /Wan2.1-T2V-14B/,
+      /Wan2.1 T2V 14B/,
     ],
     [
       'a native length that is none',

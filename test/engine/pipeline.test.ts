@@ -3,6 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Phase } from '../../src-main/core/contract/job.ts';
+import { PusaError } from '../../src-main/core/errors.ts';
+import { baseBytes } from '../../src-main/core/plan/memory.ts';
+import { firstFitting, tilingLadder, type CodecNeeds } from '../../src-main/core/plan/tiles.ts';
 import type { Tensor } from '../../src-main/engine/networks.ts';
 import { JobFolder } from '../../src-main/engine/pipeline/job-folder.ts';
 import {
@@ -13,12 +16,13 @@ import {
   tensorToPixels,
 } from '../../src-main/engine/pipeline/latents.ts';
 import { ProgressMeter } from '../../src-main/engine/pipeline/progress.ts';
-import { firstFitting, Tiles, tilingLadder } from '../../src-main/engine/pipeline/tiles.ts';
-import { PusaError } from '../../src-main/core/errors.ts';
+import { Tiles } from '../../src-main/engine/pipeline/tiles.ts';
 import { runJob, type JobModel, type PipelineHooks } from '../../src-main/engine/pipeline/pipeline.ts';
 import type { Result } from '../../src-main/engine/pipeline/result.ts';
 import { textPasses } from '../../src-main/engine/pipeline/stages/text.ts';
+import type { Wish } from '../../src-main/engine/pipeline/watch.ts';
 import { createRuntime } from '../../src-main/engine/runtime/ort.ts';
+import { fitPreview } from '../../src-main/engine/wan/preview.ts';
 import { loadModel, type LoadedModel } from '../../src-main/engine/weights/load-model.ts';
 import { openPackage } from '../../src-main/engine/weights/package.ts';
 import { gradients, noisyCells, outcomeOf, smallDraft, smallJob, type SmallJob, tensor } from './jobs.ts';
@@ -151,18 +155,26 @@ test('tiles follow the memory there is, and only shrink', async () => {
   expect(tilingLadder(6, 10)).toEqual([null]);
   const rungs = tilingLadder(60, 104);
   expect(rungs.length).toBe(4);
-  const bytes = (height: number, width: number): number => (height * width * 1000) / 0.7;
-  expect(firstFitting(rungs, [60, 104], 1000, bytes(60, 104))).toBe(0);
-  expect(firstFitting(rungs, [60, 104], 1000, bytes(60, 104) - 1)).toBe(1);
-  expect(firstFitting(rungs, [60, 104], 1000, bytes(30, 52) - 1)).toBe(2);
-  expect(firstFitting(rungs, [60, 104], 1000, 1)).toBe(3);
+  const needs: CodecNeeds = { weightBytes: 5000, bytesPerLatent: 100_000, stride: [4, 8, 8] };
+  const size = { width: 832, height: 480, frames: 17 };
+  const bytes = (height: number, width: number): number => 5000 + height * width * 100_000;
+  // In tiles the whole video is held: three colours of each frame, and one weight.
+  const blend = 4 * (3 * 17 + 1) * 832 * 480;
+  const first = (available: number): number => firstFitting(rungs, needs, size, available);
+  expect(first(bytes(60, 104))).toBe(0);
+  expect(first(bytes(60, 104) - 1)).toBe(1);
+  expect(first(bytes(30, 52) + blend)).toBe(1);
+  expect(first(bytes(30, 52) + blend - 1)).toBe(2);
+  expect(first(1)).toBe(3);
 
   const folder = jobIn('tiles');
   const tiles = await Tiles.open(folder, rungs, 1);
   const tried: unknown[] = [];
-  const result = await tiles.run('a test ran', (tiling) => {
+  const result = await tiles.run('decode', (tiling) => {
     tried.push(tiling?.tile);
-    if (tried.length < 3) throw new PusaError('OUT_OF_MEMORY', 'No.', 'No.');
+    if (tried.length === 1) throw new PusaError('OUT_OF_MEMORY', 'No.', 'No.');
+    // As V8 says it where an array cannot be had.
+    if (tried.length === 2) throw new RangeError('Array buffer allocation failed');
     return Promise.resolve('done');
   });
   expect(result).toBe('done');
@@ -176,7 +188,7 @@ test('tiles follow the memory there is, and only shrink', async () => {
   expect(resumed.tiling?.tile).toEqual([8, 14]);
   expect(resumed.notes).toHaveLength(2);
   const failing = () => Promise.reject(new PusaError('OUT_OF_MEMORY', 'Not even so.', 'No.'));
-  await expect(resumed.run('a test ran', failing)).rejects.toThrow('Not even so.');
+  await expect(resumed.run('decode', failing)).rejects.toThrow('Not even so.');
   writeFileSync(join(folder, 'tiles.json'), '{"rung":');
   expect((await Tiles.open(folder, rungs, 0)).tiling).toBeNull();
 });
@@ -286,11 +298,15 @@ describe('a whole job in this process', () => {
     const result = await run(folder, { codec });
     expect(result.tiling).toEqual({ tile: [8, 14], stride: [4, 7] });
     expect(result.notes).toEqual([
-      'The memory ran out while the result was decoded; the work went on in tiles of 8×14 latents.',
+      {
+        code: 'MEMORY_TILES',
+        text: 'The memory ran out while the result was decoded; the work went on in tiles of 8×14 latents.',
+        values: { phase: 'decode', rows: 8, columns: 14 },
+      },
     ]);
     // A machine that is known to be small begins with tiles, and gives the same.
     const planned = await makeJob('memory-planned', options);
-    const small = await run(planned, {}, {}, loaded.codecBytesPerCell * 8 * 14 * 2);
+    const small = await run(planned, {}, {}, baseBytes);
     expect(small).toMatchObject({ tiling: result.tiling, notes: [], framesSha256: result.framesSha256 });
     // Without memory for the smallest tiles there is no result, and the steps are kept.
     const hopeless = await makeJob('memory-hopeless', options);
@@ -302,6 +318,25 @@ describe('a whole job in this process', () => {
     expect(await hopeless.readResult()).toBeNull();
     expect(await hopeless.savedSteps()).toEqual([1]);
     expect(readdirSync(hopeless.path)).not.toContain('frames.rgb');
+  });
+
+  test('goes on without previews, but hears a cancellation while they are prepared', async () => {
+    const folder = await makeJob('previews', { width: 32, height: 32, cells: noisyCells });
+    const show = (): void => undefined;
+    let wish: Wish = 'run';
+    const prepare: NonNullable<PipelineHooks['previews']>['prepare'] = async (codec, onSegment) => {
+      wish = 'cancel';
+      await fitPreview(codec, onSegment);
+    };
+    const cancelled = run(folder, {}, { previews: { prepare, show }, wish: () => wish });
+    await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(await folder.savedSteps()).toEqual([]);
+
+    const logged: string[] = [];
+    const none = { prepare: () => Promise.reject(new Error('no')), show };
+    const result = await run(folder, {}, { previews: none, log: (text) => logged.push(text) });
+    expect(result.stepsDone).toBe(4);
+    expect(logged).toEqual([expect.stringContaining('There are no previews') as string]);
   });
 
   test('that goes wrong says what: numbers that are not finite, a size the model cannot make', async () => {

@@ -33,7 +33,7 @@ describe('the protocol', () => {
       return messages[0]!;
     };
     while (messages.length === 0) await new Promise<void>((resolve) => (heard = resolve));
-    expect(messages[0]).toMatchObject({ type: 'hello', protocol: 2 });
+    expect(messages[0]).toMatchObject({ type: 'hello', protocol: 3 });
     const ask = {
       type: 'render',
       id: 7,
@@ -52,7 +52,7 @@ describe('the protocol', () => {
       [{ type: 'dance', id: 3 }, 3, /type/],
       [{ type: 'hello', protocol: 'x' }, null, /protocol/],
       [{ type: 'hello', protocol: 3 }, null, /versions \(3 and 2\)/],
-      [{ type: 'hello', protocol: 2, memory: { file: '' } }, null, /memory\.file/],
+      [{ type: 'hello', protocol: 3, memory: { file: '' } }, null, /memory\.file/],
       [{ type: 'cancel' }, null, /id/],
       [{ type: 'cancel', id: 0 }, null, /id/],
       [{ ...ask, smallerTiles: false }, 7, /previews/],

@@ -1,15 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { PusaError } from '../../src-main/core/errors.ts';
-import type { DitConfig } from '../../src-main/engine/wan/dit-config.ts';
-import type { Umt5Config } from '../../src-main/engine/wan/umt5-config.ts';
-import {
-  wan22LatentMean,
-  wan22LatentStd,
-  wanLatentMean,
-  wanLatentStd,
-  type VaeConfig,
-} from '../../src-main/engine/wan/vae-config.ts';
 import type { Checkpoint } from '../../src-main/engine/weights/checkpoint.ts';
 import {
   ditInventory,
@@ -17,65 +9,15 @@ import {
   vaeInventory,
   type Inventory,
 } from '../../src-main/engine/weights/inventory.ts';
-import { ditName, renamed, umt5Name } from '../../src-main/engine/weights/key-maps.ts';
+import { ditName, renamed, umt5Name, vaeName } from '../../src-main/engine/weights/key-maps.ts';
 import { modelCard } from '../../src-main/engine/weights/model-metadata.ts';
-import { expertNamed } from '../../src-main/engine/weights/experts.ts';
+import { expertNamed, pairExperts } from '../../src-main/engine/weights/experts.ts';
 import { recognise } from '../../src-main/engine/weights/recognise.ts';
 import { whatItIs } from '../../src-main/engine/weights/recognise-words.ts';
 import { openSafetensors } from '../../src-main/engine/weights/safetensors.ts';
+import { umt5Xxl, wan14B, wan1B, wan22Vae, wan5B, wanVae } from '../support/real-configs.ts';
 
 const goldens = join(import.meta.dirname, '../fixtures/goldens');
-const wan14B: DitConfig = {
-  dim: 5120,
-  ffnDim: 13_824,
-  heads: 40,
-  layers: 40,
-  inDim: 16,
-  outDim: 16,
-  freqDim: 256,
-  textDim: 4096,
-  textLength: 512,
-  eps: 1e-6,
-};
-const wan1B: DitConfig = { ...wan14B, dim: 1536, ffnDim: 8960, heads: 12, layers: 30 };
-const wanVae: VaeConfig = {
-  dim: 96,
-  zDim: 16,
-  dimMult: [1, 2, 4, 4],
-  numResBlocks: 2,
-  temporalDownsample: [false, true, true],
-  mean: wanLatentMean,
-  std: wanLatentStd,
-};
-const wan5B: DitConfig = {
-  ...wan14B,
-  dim: 3072,
-  ffnDim: 14_336,
-  heads: 24,
-  layers: 30,
-  inDim: 48,
-  outDim: 48,
-};
-const wan22Vae: VaeConfig = {
-  ...wanVae,
-  dim: 160,
-  zDim: 48,
-  mean: wan22LatentMean,
-  std: wan22LatentStd,
-  wan22: { decoderDim: 256 },
-};
-const umt5Xxl: Umt5Config = {
-  vocabulary: 256_384,
-  dim: 4096,
-  attentionDim: 4096,
-  ffnDim: 10_240,
-  heads: 64,
-  layers: 24,
-  buckets: 32,
-  maxDistance: 128,
-  eps: 1e-6,
-};
-
 /** A checkpoint that holds what an inventory lists: the real models' names and shapes without their gigabytes. */
 function listed(inventory: Inventory, changes: Record<string, readonly number[] | null> = {}): Checkpoint {
   const shapes = new Map<string, readonly number[]>(inventory);
@@ -216,7 +158,7 @@ const wrong: [string, Checkpoint, code: string, what: RegExp, remedy: RegExp][] 
     listed(t2v, { 'blocks.29.ffn.2.bias': null }),
     'CHECKPOINT_INCOMPLETE',
     /"blocks.29.ffn.2.bias" is missing/,
-    /index.json/,
+    /^Download it again/,
   ],
   [
     'a missing block',
@@ -226,21 +168,21 @@ const wrong: [string, Checkpoint, code: string, what: RegExp, remedy: RegExp][] 
     ),
     'CHECKPOINT_INCOMPLETE',
     /"blocks.4.modulation" and 26 more/,
-    /index.json/,
+    /^Download it again/,
   ],
   [
     'a block far out',
     listed(t2v, { 'blocks.999999.modulation': [1, 6, 1536] }),
     'CHECKPOINT_INCOMPLETE',
     /is missing/,
-    /index.json/,
+    /^Download it again/,
   ],
   [
     'a wrong shape',
     listed(t2v, { 'blocks.0.ffn.2.bias': [7] }),
     'CHECKPOINT_WRONG_FAMILY',
     /"blocks.0.ffn.2.bias" has the shape \[7\] instead of \[1536\]/,
-    /Wan2.1/,
+    /wan2\.1_t2v/,
   ],
   [
     'an unknown head count',
@@ -361,4 +303,25 @@ test('says what a file is, an expert by the name it has', () => {
   expect(expertNamed({ path: '/m/high_and_low.safetensors', metadata: {} })).toBeNull();
   expect(expertNamed({ path: '/m/flow_highway.safetensors', metadata: {} })).toBeNull();
   expect(expertNamed({ path: '/m/x.safetensors', metadata: { 'pusa.expert': 'low' } })).toBe('low');
+});
+
+test('a VAE under Diffusers’ names has the official ones', async () => {
+  const path = join(goldens, 'vae_tiny/key_map_official_to_diffusers.json');
+  const map = JSON.parse(await readFile(path, 'utf8')) as Record<string, string>;
+  expect(Object.keys(map).length).toBe(194);
+  for (const [official, diffusers] of Object.entries(map)) {
+    expect(vaeName(diffusers)).toBe(official);
+    expect(vaeName(official)).toBe(official);
+  }
+});
+
+test('Diffusers’ folders tell the two experts apart', () => {
+  const at = (path: string): { config: typeof wan14B; checkpoint: Checkpoint } => ({
+    config: wan14B,
+    checkpoint: { ...listed(ditInventory(wan14B)), path },
+  });
+  const [high, low] = [at('/m/transformer/model.safetensors'), at('/m/transformer_2/model.safetensors')];
+  expect(pairExperts([low, high])).toEqual({ high, low });
+  expect(() => pairExperts([low])).toThrow(/the high-noise one is missing/);
+  expect(pairExperts([high])).toBeNull();
 });

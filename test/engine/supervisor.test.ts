@@ -15,10 +15,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { phases, progressSchema, type Progress } from '../../src-main/core/contract/job.ts';
 import type { Result } from '../../src-main/engine/pipeline/result.ts';
-import { parseEngineMessage, type Preview } from '../../src-main/engine/protocol.ts';
+import { deviceLostCode, parseEngineMessage, type Preview } from '../../src-main/engine/protocol.ts';
 import {
   createSupervisor,
   type RenderOptions,
@@ -186,6 +187,7 @@ describe('an engine that is killed', () => {
   test.each([
     ['exits', 'process.exit(3)', /exit code 3/],
     ['throws', 'throw new Error("no")', /exit code 1/],
+    ['loses its device', `process.exit(${deviceLostCode})`, /graphics processor stopped answering/],
   ])('or that %s at once is tried three times', async (_, code, message) => {
     const script = join(root, 'broken.mjs');
     writeFileSync(script, code);
@@ -200,6 +202,25 @@ describe('an engine that is killed', () => {
       message: expect.stringMatching(message) as string,
     });
     expect(starts).toBe(3);
+    await own.close();
+  });
+
+  test('by an error of nobody’s answers with it and ends; what comes next has a process of its own', async () => {
+    const [flag, stray] = [join(root, 'strayed'), join(root, 'stray.mjs')];
+    writeFileSync(
+      stray,
+      `import { existsSync, writeFileSync } from 'node:fs';
+      process.on('message', (message) => {
+        if (message.type !== 'measure' || existsSync(${JSON.stringify(flag)})) return;
+        writeFileSync(${JSON.stringify(flag)}, '');
+        throw new Error('stray');
+      });`,
+    );
+    const own = supervisor({ fork: nodeFork({ execArgv: ['--import', pathToFileURL(stray).href] }) });
+    await expect(own.measure('cpu')).rejects.toThrow('stray');
+    const { pid } = own;
+    expect((await own.measure('cpu')).provider).toBe('cpu');
+    expect(own.pid).not.toBe(pid);
     await own.close();
   });
 

@@ -1,4 +1,6 @@
 import { parseArgs } from 'node:util';
+import { createRuntime } from '../../src-main/engine/runtime/ort.ts';
+import { attentionProbe } from '../../src-main/engine/runtime/probe-graphs.ts';
 import { providers } from '../../src-main/engine/runtime/runtime.ts';
 import {
   failures,
@@ -24,12 +26,17 @@ const folder = goldensFolder();
 const all = findCases(folder);
 const names = positionals.length > 0 ? positionals : provider === 'cpu' ? all : all.filter(usesProvider);
 const reports: CaseReport[] = [];
+// With its last session WebGPU gives up the device and all compiled shaders (ONNX Runtime 1.30). One that stays spares
+// the cases to compile the same shaders again for each graph, which takes most of their time.
+const held =
+  provider === 'cpu' ? null : await createRuntime(provider).load(attentionProbe('primitive').model);
 process.stdout.write(`Goldens on ${provider}\n`);
 for (const name of names) {
   const report = await runCase(folder, name, provider);
   reports.push(report);
   process.stdout.write(formatReport(report));
 }
+await held?.release();
 process.stdout.write(formatSkippedParts(reports));
 const failed = reports.flatMap(failures);
 for (const line of failed) process.stderr.write(`${line}\n`);

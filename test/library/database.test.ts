@@ -2,6 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -18,9 +19,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AssetRecord, ProjectRecord, TakeRecord } from '../../src-main/core/contract/records.ts';
 import { toPusaError, type ErrorCode } from '../../src-main/core/errors.ts';
 import { listBackups, restoreBackup } from '../../src-main/library/backups.ts';
 import { openDatabase, type LibraryDatabase } from '../../src-main/library/database.ts';
+import type { HistoryLabels } from '../../src-main/library/history.ts';
 import { checkIntegrity } from '../../src-main/library/integrity.ts';
 import { migrations, type Migration } from '../../src-main/library/migrations/index.ts';
 import { repairLibrary } from '../../src-main/library/repair.ts';
@@ -153,7 +156,7 @@ describe('a killed process', () => {
 
 describe('migrations', () => {
   const colour: Migration = {
-    version: 2,
+    version: migrations.length + 1,
     name: 'colour',
     up: (sqlite) => sqlite.exec(`ALTER TABLE projects ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey'`),
   };
@@ -190,6 +193,43 @@ describe('migrations', () => {
     expect((await openStore()).lists.takes({ limit: 5 }).total).toBe(3);
   });
 
+  it('bring a library that an earlier version wrote to this one and the next, and keep it as it was', async () => {
+    // One folder for each earlier version; see `test/studio/upgrade.test.ts`.
+    for (const { version: from } of migrations.slice(0, -1)) {
+      const fixture = join(import.meta.dirname, `../fixtures/library-v${from}`);
+      const { record, asset, take, labels, jobs } = JSON.parse(
+        readFileSync(join(fixture, 'expected.json'), 'utf8'),
+      ) as {
+        record: ProjectRecord;
+        asset: AssetRecord;
+        take: TakeRecord;
+        labels: HistoryLabels;
+        jobs: Record<string, string>;
+      };
+      const where = join(folder, `v${from}`);
+      mkdirSync(where);
+      copyFileSync(join(fixture, 'data/library.sqlite'), join(where, 'library.sqlite'));
+      const database = await openIn(where, [...migrations, colour]);
+      const store = new Store(database);
+      expect(store.get('projects', record.id)).toEqual(record);
+      expect(store.get('assets', asset.id)).toEqual(asset);
+      expect(store.get('takes', take.id)).toEqual(take);
+      expect(store.labels(record.id)).toEqual(labels);
+      for (const id of Object.values(jobs)) expect(store.get('jobs', id)).not.toBeNull();
+      expect(store.search({ text: '港口', limit: 9 }).map(({ kind }) => kind)).toContain('project');
+      expect(await database.integrity).toEqual([]);
+      const [backup] = listBackups(where);
+      expect(backup?.version).toBe(from);
+      await store.close();
+      // The backup is the library as the earlier version wrote it.
+      restoreBackup(where, backup!.name);
+      const before = await openStore(where);
+      expect(before.get('takes', take.id)).toEqual(take);
+      expect(before.labels(record.id)).toEqual(labels);
+      await before.close();
+    }
+  });
+
   it('leave the library as it was when one fails', async () => {
     await makeLibrary(1);
     const failing = [
@@ -197,7 +237,7 @@ describe('migrations', () => {
       (sqlite: Database.Database): void => void sqlite.exec('DELETE FROM projects'),
     ];
     for (const up of failing) {
-      const list = [...migrations, colour, { version: 3, name: 'failing', up }];
+      const list = [...migrations, colour, { version: migrations.length + 2, name: 'failing', up }];
       await refusal(() => openDatabase(folder, list));
       expect(version()).toBe(migrations.length + 1);
       restoreBackup(folder, listBackups(folder)[0]!.name);

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { appendFile, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openMediaStore } from '../../src-main/library/media-store.ts';
-import { compareWithMissing, findMissing, type MissingAsset } from '../../src-main/library/relink.ts';
+import { findMissing, type MissingAsset } from '../../src-main/library/relink.ts';
 import { hashFile } from '../../src-main/media/asset.ts';
-import { codeOf, fresh, root, sha256 } from './media-support.ts';
+import { codeOf, fresh, sha256 } from './media-support.ts';
 
 describe('relinking', () => {
   const asset = (id: string, bytes: Uint8Array, name: string): MissingAsset => ({
@@ -59,30 +59,5 @@ describe('relinking', () => {
     });
     expect(await codeOf(findMissing(missing, place, { signal: AbortSignal.abort() }))).toBe('CANCELLED');
     expect(await codeOf(findMissing(missing, join(place, 'absent')))).toBe('FILE_NOT_FOUND');
-  });
-
-  it('says of a file chosen by hand whether it is the one, and offers another as a new asset', async () => {
-    const bytes = randomBytes(100_000);
-    const file = join(root, 'by-hand.mp4');
-    await writeFile(file, bytes);
-    const wanted = asset('a', bytes, 'other name.mp4');
-    expect(await compareWithMissing(wanted, file)).toEqual({
-      isSame: true,
-      hash: wanted.hash,
-      bytes: 100_000,
-    });
-    const changed = Buffer.from(bytes);
-    changed[50_000]! ^= 1;
-    await writeFile(file, changed);
-    const content = await compareWithMissing(wanted, file);
-    expect(content).toMatchObject({ isSame: false, differsIn: 'content', error: { code: 'MEDIA_DIFFERS' } });
-    await appendFile(file, 'x');
-    const length = await compareWithMissing(wanted, file);
-    expect(length).toMatchObject({ isSame: false, differsIn: 'length', bytes: 100_001 });
-    if (!length.isSame) expect(length.error.remedy).toContain('new asset');
-    await writeFile(file, bytes);
-    const aborted = compareWithMissing(wanted, file, { signal: AbortSignal.abort() });
-    expect(await codeOf(aborted)).toBe('CANCELLED');
-    expect(await codeOf(compareWithMissing(wanted, join(root, 'absent')))).toBe('FILE_NOT_FOUND');
   });
 });

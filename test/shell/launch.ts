@@ -17,12 +17,19 @@ export interface LaunchOptions {
   /** Where Electron's own folders are, and the library. */
   readonly folder: string;
   readonly args?: readonly string[];
+  /** The main process to run; default the build's. */
+  readonly entry?: string;
   /** Another instance runs already. */
   readonly isSecond?: boolean;
 }
 
-export function launch({ folder, args = [], isSecond = false }: LaunchOptions): Shell {
-  const child = fork(join(root, 'out/main/main.js'), [`--data=${join(folder, 'library')}`, ...args], {
+export function launch({
+  folder,
+  args = [],
+  entry = join(root, 'out/main/main.js'),
+  isSecond = false,
+}: LaunchOptions): Shell {
+  const child = fork(entry, [`--data=${join(folder, 'library')}`, ...args], {
     execArgv: ['--import', join(import.meta.dirname, 'stand-in/register.ts')],
     serialization: 'advanced',
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -245,6 +245,10 @@ describe('the shell', () => {
       electron.machine.chosen = { open: ['/a/b.pusa'], save: '/a/out' };
       const opened = await bridge.chooseOpen({ kind: 'project' });
       const saved = await bridge.chooseSave({ kind: 'mp4', name: '../../waves: a/b' });
+      electron.machine.chosen.save = '/a/c/take 1.5';
+      const dotted = await bridge.chooseSave({ kind: 'mp4', name: 'x' });
+      electron.machine.chosen.save = '/a/c/TAKE.MP4';
+      const whole = await bridge.chooseSave({ kind: 'mp4', name: 'x' });
       electron.machine.chosen = { open: [], save: '' };
       const left = [
         await bridge.chooseOpen({ kind: 'media' }),
@@ -253,19 +257,25 @@ describe('the shell', () => {
       const { recent, openDialogs, saveDialogs } = electron.machine;
       return {
         opened,
-        saved,
+        saved: [saved, dotted, whole],
         left,
         recent,
         filters: openDialogs[0]!.filters,
-        offered: saveDialogs[0]!.defaultPath,
+        offered: saveDialogs.map(({ defaultPath }) => defaultPath),
       };
     });
     expect(outcome.opened).toEqual(['/a/b.pusa']);
-    expect(outcome.saved).toBe('/a/out.mp4');
+    expect(outcome.saved).toEqual(['/a/out.mp4', '/a/c/take 1.5.mp4', '/a/c/TAKE.MP4']);
     expect(outcome.left).toEqual([[], null]);
     expect(outcome.recent).toContain('/a/b.pusa');
     expect(outcome.filters).toContainEqual({ name: 'Pusa Studio project', extensions: ['pusa'] });
-    expect(outcome.offered).toBe(join(folder, 'main', 'videos', 'b.mp4'));
+    // A kind's next dialog begins where its last one ended.
+    expect(outcome.offered).toEqual([
+      join(folder, 'main', 'videos', 'b.mp4'),
+      '/a/x.mp4',
+      '/a/c/x.mp4',
+      join(folder, 'main', 'documents', 'x.pusa'),
+    ]);
   });
 
   it('knows the path of a dropped file', async () => {
@@ -388,7 +398,7 @@ describe('the shell', () => {
       const labels = (): string[] => electron.machine.menu.map(({ label }) => label ?? '');
       const english = labels();
       await api.settings.set({ language: 'zh-CN', theme: 'light' });
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      while (labels()[0] === english[0]) await new Promise((resolve) => setImmediate(resolve));
       const edit = electron.machine.menu[1]!.submenu as { id?: string; click?: () => void }[];
       edit.find(({ id }) => id === 'undo')!.click!();
       return {
@@ -429,12 +439,13 @@ describe('the shell', () => {
       });
       await client.api.jobs.setQueuePaused({ paused: false });
       await advanced;
-      // The shell has heard what this page has by the next turn.
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      const turn = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve));
+      // The shell hears on a line of its own.
+      while (window.progress.value <= 0) await turn();
+      const { blockers, questions, engines } = electron.machine;
       electron.machine.answer = 1;
       electron.app.quit();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      const { blockers, questions, engines } = electron.machine;
+      while (questions.length === 0) await turn();
       kept['ended'] = new Promise<void>((resolve) => {
         const look = async (): Promise<void> => {
           const { state } = await client.api.jobs.get({ jobId: id });
@@ -474,12 +485,14 @@ describe('the shell', () => {
         blockers: blockers.size,
         drags,
         progress: window.progress.value,
+        flashing: [window.flags.flashing, (window.focus(), window.flags.flashing)],
       };
     }, jobId);
     expect([after.state, after.error]).toEqual(['done', null]);
     expect(after.notifications.map(({ title }) => title)).toEqual(['生成完成']);
     expect(after.blockers).toBe(0);
     expect(after.progress).toBe(-1);
+    expect(after.flashing).toEqual([true, false]);
     const [drag] = after.drags;
     expect(drag!.icon).toBeGreaterThan(100);
     expect((await readFile(drag!.file)).subarray(4, 8).toString()).toBe('ftyp');
@@ -497,6 +510,43 @@ describe('the shell', () => {
     });
     expect(outcome).toEqual({ reloads: 1, question: '窗口停止了工作。' });
     expect(await readFile(join(folder, 'main/logs/pusa-studio.log'), 'utf8')).toContain('crashed, code 5');
+  });
+
+  it('asks once about a page that hangs, and no more when it answers again', async () => {
+    const outcome = await shell.evaluate(async ({ electron, kept }) => {
+      const { machine } = electron;
+      const window = kept['window'] as InstanceType<typeof electron.BrowserWindow>;
+      const before = { reloads: window.webContents.reloads, questions: machine.questions.length };
+      const settled = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve));
+      machine.answer = null;
+      window.emit('unresponsive');
+      window.emit('unresponsive');
+      window.emit('responsive');
+      await settled();
+      const recovered = window.webContents.reloads - before.reloads;
+      machine.answer = 0;
+      window.emit('unresponsive');
+      await settled();
+      return {
+        recovered,
+        reloads: window.webContents.reloads - before.reloads,
+        questions: machine.questions.slice(before.questions).map(({ message }) => message),
+      };
+    });
+    expect(outcome).toEqual({
+      recovered: 0,
+      reloads: 1,
+      questions: ['窗口没有响应。', '窗口没有响应。'],
+    });
+  });
+
+  it('writes what caused a failure into its log', async () => {
+    await shell.evaluate(() => {
+      void Promise.reject(new Error('It broke.', { cause: new Error('the disk said no') }));
+    });
+    await expect
+      .poll(() => readFile(join(folder, 'main/logs/pusa-studio.log'), 'utf8'))
+      .toMatch(/It broke\.[^]*the disk said no/);
   });
 });
 
@@ -526,6 +576,18 @@ describe('another start', () => {
     await again.evaluate(({ electron }) => electron.BrowserWindow.getAllWindows()[0]!.close());
     expect(await again.ended).toBe(0);
     running.delete(again);
+  });
+
+  it('closes its studio and ends when the system shuts down, whatever runs', async () => {
+    const shell = await start('shutdown');
+    const waits = await shell.evaluate(({ electron }) => {
+      let isHeld = false;
+      electron.powerMonitor.emit('shutdown', { preventDefault: () => (isHeld = true) });
+      return isHeld;
+    });
+    expect(waits).toBe(true);
+    expect(await shell.ended).toBe(0);
+    running.delete(shell);
   });
 
   it('leaves at once where the application runs already', async () => {

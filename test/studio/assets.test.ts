@@ -150,6 +150,12 @@ describe('importing', () => {
       fps: 10,
       duration: 2,
     });
+    expect(await api.assets.probe({ assetId: asset.id })).toEqual({
+      codec: 'h264',
+      rotation: 270,
+      flip: false,
+      hasAudio: false,
+    });
     expect(told.at(-1)).toEqual({ task: 'import-1', done: asset.bytes, total: asset.bytes, unit: 'bytes' });
   });
 

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseMirror } from '../../src-main/studio/downloads/address.ts';
 import { downloadFile, type WantedFile } from '../../src-main/studio/downloads/download-file.ts';
@@ -541,6 +541,22 @@ describe('a set', () => {
     expect((await stat(join(folder, 'maker', 'model', 'b', 'c.bin'))).size).toBe(100_000);
   });
 
+  test('a file that is whole already is read and not asked for again; one that is another is', async () => {
+    const place = placeOf(folder, files[1]!);
+    await mkdir(dirname(place), { recursive: true });
+    await writeFile(place, sampleBytes(100_000, 21));
+    await writeFile(placeOf(folder, files[0]!), sampleBytes(100_000, 99));
+    const done = await downloadSet({ base: server.base, token: null }, files, folder, {
+      signal: new AbortController().signal,
+      patience: quick,
+    });
+    expect(done.map(({ sha256 }) => sha256)).toEqual(
+      files.map((_, index) => hashOf(sampleBytes(100_000, 20 + index))),
+    );
+    const got = server.asked.filter(({ method }) => method === 'GET').map(({ url }) => url.split('/').at(-1));
+    expect(got.sort()).toEqual(['a.bin', 'd.bin', 'e.bin']);
+  });
+
   test('the first failure is told, and the others keep what they have', async () => {
     server.mischief = (request, response) => {
       if (request.method === 'HEAD') return false;
@@ -572,6 +588,18 @@ describe('a set', () => {
     );
     expect(error).toMatchObject({ code: 'DISK_FULL' });
     expect(error.message).toMatch(/The download takes 4503599\.6 GB more .* GB are free/);
+    expect(server.asked).toEqual([]);
+    // Neither is what fits itself, but not with what has to be made of it.
+    const small = { ...huge, bytes: 1 };
+    const converted = await failure(
+      downloadSet({ base: server.base, token: null }, [small], folder, {
+        signal: new AbortController().signal,
+        besides: 2 ** 52,
+      }),
+    );
+    expect(converted.message).toMatch(
+      /^The download, with what is converted of it, takes 4503599\.6 GB more/,
+    );
     expect(server.asked).toEqual([]);
     await requireSpace(join(folder, 'not', 'yet', 'there'), 1, 'Little');
   });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { AssetRecord, TakeRecord } from '../../src-main/core/contract/records.ts';
+import { newRange } from '../../src-main/core/presets/defaults.ts';
 import { encodeTake } from '../../src-main/media/encode.ts';
 import { openSource } from '../../src-main/media/frames.ts';
 import { readTake } from '../../src-main/media/read-take.ts';
@@ -284,6 +285,29 @@ describe('sound', () => {
     const path = at('out', 'late.mp4');
     await studio.api.exports.toPath({ export: { ...timeline, projectId: other }, path });
     expectHeard(path, [[1, 1.5]]);
+  });
+
+  withFfmpeg('goes on under a take, which has none, but not under other pictures', async () => {
+    const studio = await open('under-take');
+    const low = await importFile(studio, beeping(at('under.mp4'), 6, [1, 5], 40));
+    const cover = await importFile(studio, await picture(at('over.png'), 71));
+    const projectId = await makeProject(studio, { ...size, fps: 16 }, [
+      { asset: low, start: 0, frames: 96 },
+      // Hides 4 s to 4.5 s.
+      { asset: cover, start: 64, frames: 8, track: 5 },
+    ]);
+    const range = newRange({ id: 'range-1', start: 24, frames: 17 });
+    const commands = [{ type: 'addRange' as const, range }];
+    await studio.api.projects.edit({ projectId, label: 'Range', commands });
+    const take = await addTake(studio, projectId, 17);
+    await studio.api.takes.promote({ takeId: take.id, clipId: 'take', track: 3 });
+    const path = at('out', 'under.mp4');
+    await studio.api.exports.toPath({ export: { what: 'timeline', projectId, audio: true }, path });
+    expect((await indexesIn(path, 16))[26]).toBe(22);
+    expectHeard(path, [
+      [1, 4],
+      [4.5, 5],
+    ]);
   });
 
   withFfmpeg('is kept where ffmpeg decodes but has no H.264 to encode with', async () => {

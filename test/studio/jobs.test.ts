@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Job } from '../../src-main/core/contract/job.ts';
 import type { JobRecord } from '../../src-main/core/contract/records.ts';
 import { planRange } from '../../src-main/core/plan/range.ts';
 import { probeMedia } from '../../src-main/media/probe.ts';
 import { takeOfFile } from '../../src-main/studio/read-take.ts';
+import { assetOfRecord } from '../../src-main/studio/services/asset-intake.ts';
 import { root } from '../support/places.ts';
 import {
   freshFolder,
@@ -112,6 +114,41 @@ describe('a job', () => {
     );
     const { details } = await window.call.jobs.details({ jobIds: [job.id, 'gone'] });
     expect(details).toMatchObject([{ jobId: job.id, prompt: guided.prompt, frames: 17, model: 'starter' }]);
+  });
+
+  it('is told beforehand where its sources differ in colour', async () => {
+    const flat = (background: string) =>
+      sharp({ create: { width: 96, height: 96, channels: 3, background } })
+        .png()
+        .toBuffer();
+    const marks = [0, 16].map((frame) => ({ frame, kind: 'fixed' as const }));
+    const mixed = await projectWith(window, [quickRange('mixed', { marks })]);
+    for (const [index, colour] of ['#f0e0d0', '#102030'].entries()) {
+      const { asset } = await window.call.assets.upload(
+        { name: `${colour}.png` },
+        { upload: [await flat(colour)] },
+      );
+      const clip = {
+        id: `c${index}`,
+        assetId: asset.id,
+        track: 0,
+        start: index * 13,
+        frames: index === 0 ? 1 : 4,
+      };
+      await window.call.projects.edit({
+        projectId: mixed,
+        label: 'Add',
+        commands: [
+          { type: 'addAssets', assets: [assetOfRecord(asset)] },
+          { type: 'addClip', clip: { ...clip, sourceStart: 0, fit: 'crop' } },
+        ],
+      });
+    }
+    const { warnings } = await window.call.jobs.forecast({ projectId: mixed, rangeId: 'mixed' });
+    expect(warnings.find(({ code }) => code === 'COLOUR_MISMATCH')?.values).toMatchObject({
+      name: '#f0e0d0.png',
+      otherName: '#102030.png',
+    });
   });
 
   it('does not change with its project, and is refused before anything is made', async () => {

@@ -1,7 +1,7 @@
 // A studio at work on everything at once until it is killed. It says what it is about to do and what was acknowledged,
 // one line of JSON each.
 import { writeSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
@@ -88,20 +88,25 @@ async function render(): Promise<void> {
   }
 }
 
-/** Writes films, takes and project files. */
+/** Writes films, takes, pictures and project files. */
 async function write(): Promise<void> {
   for (let i = 0; ; i++) {
     const path = join(folder, 'out', `${seed}-${i}`);
     const [take] = (await call.takes.list({ cursor: null, limit: 1, sort: 'created' })).items;
     const timeline = { what: 'timeline', projectId, audio: false } as const;
-    const written =
-      random(2) === 0
-        ? await call.files.saveAs({ projectId, path: `${path}.pusa`, media: true, takes: 'all' })
-        : await call.exports.toPath({
-            export: take === undefined || random(2) === 0 ? timeline : { what: 'take', takeId: take.id },
-            path: `${path}.mp4`,
-          });
-    say({ type: 'written', ...written });
+    const how = random(3);
+    if (how === 0) {
+      const file = { projectId, path: `${path}.pusa`, media: true, takes: 'all' } as const;
+      say({ type: 'written', ...(await call.files.saveAs(file)) });
+    } else if (how === 1) {
+      // Pictures for a folder that is there.
+      await mkdir(path);
+      say({ type: 'written', ...(await call.exports.toPath({ export: timeline, path })) });
+    } else {
+      const what =
+        take === undefined || random(2) === 0 ? timeline : ({ what: 'take', takeId: take.id } as const);
+      say({ type: 'written', ...(await call.exports.toPath({ export: what, path: `${path}.mp4` })) });
+    }
     await delay(random(100));
   }
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { phases } from '../../src-main/core/contract/job.ts';
@@ -27,6 +27,9 @@ export type Line = z.infer<typeof lineSchema>;
 /** Of the project that all children work on. */
 export const projectId = 'killed-project';
 export const rangeId = 'range-1';
+
+/** Length of the timeline that is exported. */
+const timelineFrames = 9;
 
 /** Where a library to be killed in lies. */
 export const dataIn = (folder: string): string => join(folder, 'data');
@@ -63,7 +66,7 @@ export async function makeLibrary(folder: string): Promise<void> {
           assetId: asset.id,
           track: 0,
           start: 0,
-          frames: 9,
+          frames: timelineFrames,
           sourceStart: 0,
           fit: 'crop',
         },
@@ -170,19 +173,32 @@ class Expected {
     }
     for (const entry of await readdir(join(folder, 'out'))) {
       const path = join(folder, 'out', entry);
-      if (!/^[^.]+\.(mp4|pusa)$/.test(entry)) {
+      if (!/^[^.]+(\.mp4|\.pusa)?$/.test(entry)) {
         claim(false, `"${entry}" is left beside the exports.`);
         await rm(path, { recursive: true });
         continue;
       }
       const bytes = this.written.get(path);
-      if (bytes !== undefined)
-        claim((await stat(path)).size === bytes, `"${entry}" is not what was written.`);
-      // What stands under its name is whole, acknowledged or not.
-      await open(path).catch((thrown: unknown) => {
-        flaws.push(`"${entry}" cannot be opened: ${String(thrown)}`);
-      });
-      await rm(path);
+      const isFolder = !entry.includes('.');
+      const parts = isFolder ? (await readdir(path)).map((name) => join(path, name)) : [path];
+      const sizes = await Promise.all(parts.map(async (part) => (await stat(part)).size));
+      const size = sizes.reduce((sum, one) => sum + one, 0);
+      if (bytes !== undefined) claim(size === bytes, `"${entry}" is not what was written.`);
+      // What stands under its name is whole, acknowledged or not: pictures are all there or none of them.
+      if (isFolder) {
+        const names = parts.map((part) => basename(part)).sort();
+        const all = Array.from({ length: timelineFrames }, (_, i) => `frame-0000${i + 1}.png`);
+        claim(
+          [[], all].some((one) => one.join() === names.join()),
+          `"${entry}" holds ${names.join(', ')}.`,
+        );
+      }
+      for (const part of parts) {
+        await open(part).catch((thrown: unknown) => {
+          flaws.push(`"${entry}" cannot be opened: ${String(thrown)}`);
+        });
+      }
+      await rm(path, { recursive: true });
       this.written.delete(path);
     }
     for (const path of this.written.keys()) claim(false, `"${path}" is gone.`);

@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bakePackage } from '../../src-main/engine/weights/bake-package.ts';
+import { importPackage } from '../../src-main/engine/weights/import-package.ts';
 import { openPackage } from '../../src-main/engine/weights/package.ts';
 import { findPlaces } from '../../src-main/studio/places.ts';
 import { connectStudio, type Connected } from './connect.ts';
@@ -68,6 +69,39 @@ describe('what a model consists of', () => {
       expect(error).toBeGreaterThan(0);
       expect(error).toBeLessThan(0.02);
     }
+  });
+
+  it('of two experts with the LoRAs and the layers of both', async () => {
+    const starter = join(findPlaces().resources, 'models', 'starter');
+    const pair = join(data, 'pair');
+    await mkdir(pair);
+    for (const [name, from] of [
+      ['wan_high_noise', 'starter_base'],
+      ['wan_low_noise', 'starter_base'],
+      ['pusa_high_noise', 'starter_pusa_lora'],
+      ['pusa_low_noise', 'starter_pusa_lora'],
+      ['vae', 'starter_vae'],
+      ['text', 'starter_umt5'],
+    ] as const) {
+      await copyFile(join(starter, `${from}.safetensors`), join(pair, `${name}.safetensors`));
+    }
+    const source = await importPackage(pair, { id: 'pair', into: join(data, 'models', 'pair') });
+    const { models } = await studio.call.models.list({});
+    expect(models.find(({ id }) => id === 'pair')!.loras.map(({ name }) => name)).toEqual([
+      'pusa_high_noise',
+      'pusa_low_noise',
+    ]);
+    await bakePackage(source, join(data, 'models', 'pair8'), {
+      id: 'pair8',
+      precision: 'int8',
+      mergeLoras: true,
+    });
+    const { baked } = await studio.call.models.details({ model: 'pair8' });
+    expect(baked!.merged.map(({ name }) => name)).toEqual([
+      'pusa_high_noise (high noise)',
+      'pusa_low_noise (low noise)',
+    ]);
+    expect(new Set(baked!.layers.map(({ name }) => name)).size).toBe(2 * 60);
   });
 
   it('of one that is not there is an error that names those there are', async () => {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { EventPayload } from '../../src-main/core/contract/api.ts';
 import type { ModelTask } from '../../src-main/core/contract/api/model-work.ts';
 import { readCatalogue } from '../../src-main/studio/downloads/catalogue.ts';
+import { OwnFiles } from '../../src-main/studio/model-work/own-files.ts';
 import { Speed } from '../../src-main/studio/model-work/speed.ts';
 import { findPlaces } from '../../src-main/studio/places.ts';
 import { failure } from '../core/small-studio.ts';
@@ -256,6 +257,10 @@ describe('downloading', () => {
     const { bytes } = await call.models.cancel({ task, removeParts: true });
     expect(bytes).toBeGreaterThanOrEqual(700_000);
     await expect(stat(part)).rejects.toThrow(/ENOENT/);
+    // Nor does a file stay that had come whole: no model uses it.
+    expect(
+      (await readdir(to, { recursive: true, withFileTypes: true })).filter((one) => one.isFile()),
+    ).toEqual([]);
   });
 
   /** One file comes only so far each time and then stays silent. */
@@ -306,7 +311,7 @@ describe('what is here already', () => {
     ]);
     expect(found.sets.map(({ name, paths }) => [name, paths.length])).toEqual([
       ['starter_base', 3],
-      ['wan2.2_high_noise', 4],
+      ['wan2.2', 4],
     ]);
     const [set] = found.sets;
     expect(set?.paths.map((path) => basename(path))).toEqual([ditFile, vaeFile, textFile]);
@@ -528,6 +533,22 @@ describe('verifying and baking', () => {
     expect(await failure(call.models.pause({ task: 'cut' }))).toMatchObject({ code: 'RECORD_INVALID' });
     expect(await failure(call.models.pause({ task: 'none' }))).toMatchObject({ code: 'RECORD_NOT_FOUND' });
   });
+});
+
+test('what is here can be read while more of it is noted', async () => {
+  const own = new OwnFiles(join(folder, 'data'));
+  const notes = Array.from({ length: 20 }, (_, i) =>
+    own.noteDownload({
+      repository,
+      path: `file-${i}`,
+      place: join(folder, `file-${i}`),
+      bytes: 1,
+      sha256: '0'.repeat(64),
+    }),
+  );
+  for (let i = 0; i < 100; i++) await own.read();
+  await Promise.all(notes);
+  expect((await own.read()).downloads.length).toBe(20);
 });
 
 test('speed is over the last seconds and begins anew with other work', () => {

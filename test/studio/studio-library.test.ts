@@ -9,7 +9,7 @@ import { openStudio } from '../../src-main/studio/studio.ts';
 import { portLine } from '../core/lines.ts';
 import { codeOf } from '../library/media-support.ts';
 import { root } from '../support/places.ts';
-import type { Window } from './generating.ts';
+import { quickRange, untilJob, type Window } from './generating.ts';
 import {
   newFolder,
   openIn,
@@ -196,6 +196,38 @@ describe('the library', () => {
     expect((await call.projects.open({ projectId })).project).toEqual(project);
     expect((await call.projects.create({ name: 'Yes' })).project.name).toBe('Yes');
     await studio.close();
+  });
+
+  it('is mended by one at a time, and goes on with one queue', async () => {
+    const window = await openIn(await newFolder());
+    const { call, studio } = window;
+    const { id: projectId } = await makeProject(window, 'Harbour');
+    await call.jobs.setQueuePaused({ paused: true });
+    await call.projects.edit({
+      projectId,
+      label: 'Range',
+      commands: [{ type: 'addRange', range: quickRange('quick', { start: 40 }) }],
+    });
+    const enqueue = () => call.jobs.enqueue({ projectId, rangeId: 'quick', place: 'last' });
+    const ids = [(await enqueue()).jobs[0]!.id];
+    const repairs = [call.library.repair({}), call.library.repair({})];
+    // Meanwhile each job is taken on for good or refused.
+    const entering = Array.from({ length: 8 }, async (_, i) => {
+      await delay(20 * i);
+      return enqueue().then(
+        ({ jobs }) => void ids.push(jobs[0]!.id),
+        (thrown: unknown) => expect(thrown).toMatchObject({ code: 'LIBRARY_BUSY' }),
+      );
+    });
+    await Promise.all([...repairs, ...entering]);
+    expect((await call.jobs.status({})).waiting).toBe(ids.length);
+    expect((await readdir(studio.context.folders.jobs)).sort()).toEqual([...ids].sort());
+    while (ids.length < 2) ids.push((await enqueue()).jobs[0]!.id);
+    await call.jobs.setQueuePaused({ paused: false });
+    await untilJob(window, ids[0]!, ['running']);
+    expect((await call.jobs.status({})).running).toEqual([ids[0]]);
+    await call.jobs.cancel({ jobIds: ids });
+    expect(await untilJob(window, ids[0]!, ['cancelled', 'done'])).toMatchObject({ attempt: 1 });
   });
 
   it('marks assets whose files are gone as missing, and those that are back as present', async () => {

@@ -238,6 +238,49 @@ describe('project files', () => {
     expect(items.map(({ id }) => id)).toEqual([copy.project.assets[0]!.id]);
   });
 
+  it('lose no edit made while they are opened, come in once, and are not saved over each other', async () => {
+    const [window, folder] = [await openIn(await newFolder()), await newFolder()];
+    const { call } = window;
+    const { id: projectId } = await makeProject(window, 'Harbour');
+    for (const id of ['a', 'b', 'c']) await addTake(window, projectId, id, {});
+    const path = join(folder, 'harbour.pusa');
+    const all = { media: true, takes: 'all' } as const;
+    await call.files.saveAs({ projectId, path, ...all });
+    // The takes go, so that opening takes a while.
+    await call.takes.delete({ takeIds: ['a', 'b', 'c'] });
+    const opening = call.files.open({ path });
+    const names: string[] = [];
+    const edited = async (): Promise<'edited'> => {
+      const name = `Edit ${names.push('')}`;
+      await call.projects.edit({ projectId, label: 'Name', commands: [{ type: 'setName', name }] });
+      names[names.length - 1] = name;
+      return 'edited';
+    };
+    while ((await Promise.race([opening, edited()])) === 'edited');
+    await edited();
+    expect((await opening).project.id).toBe(projectId);
+    expect((await call.projects.open({ projectId })).project.name).toBe(names.at(-1));
+    expect(takesIn(window, projectId)).toHaveLength(3);
+
+    const other = await openIn(await newFolder());
+    const twice = await Promise.all([other.call.files.open({ path }), other.call.files.open({ path })]);
+    expect(twice.map(({ project }) => project.id)).toEqual([projectId, projectId]);
+    const { items } = await other.call.projects.list({
+      cursor: null,
+      limit: 9,
+      trashed: false,
+      sort: 'name',
+    });
+    expect(items).toHaveLength(1);
+    expect(takesIn(other, projectId)).toHaveLength(3);
+
+    const { project: second } = await call.projects.create({ name: 'Second' });
+    await call.files.saveAs({ projectId: second.id, path, ...all });
+    await expect(call.files.save({ projectId, ...all })).rejects.toMatchObject({ code: 'WRITE_FAILED' });
+    expect((await contentsOf(path)).project.id).toBe(second.id);
+    await call.files.save({ projectId: second.id, ...all });
+  });
+
   it('from another person keep their assets apart from those of the same id', async () => {
     const window = await openIn(await newFolder());
     const samples = join(root, 'resources/samples');

@@ -1,8 +1,9 @@
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultDataFolder } from '../../src-main/studio/data-folder.ts';
 import { listen, type LoopbackServer } from '../../src-main/web/node-server.ts';
 import { fileResponse, parseRange } from '../../src-main/web/range.ts';
 import { listStaticFiles } from '../../src-main/web/static-files.ts';
@@ -159,6 +160,25 @@ describe('a client that is slow', () => {
     socket.destroy();
     expect((await send(base, '/', { cookie })).status).toBe(200);
   });
+});
+
+it('says that a port is taken', async () => {
+  const handler = (): Promise<never> => Promise.reject(new Error('It is not asked.'));
+  const first = await listen(handler, 0);
+  const port = Number(new URL(first.url).port);
+  await expect(listen(handler, port)).rejects.toMatchObject({
+    code: 'USAGE',
+    message: `Port ${port} cannot be had: another program uses it.`,
+  });
+  await first.close();
+});
+
+it.skipIf(process.platform !== 'linux').each([
+  ['/data', '/data/pusa-studio'],
+  ['', join(homedir(), '.local/share/pusa-studio')],
+  ['relative', join(homedir(), '.local/share/pusa-studio')],
+])('keeps the library where XDG_DATA_HOME says, if it is a whole path: “%s”', (place, expected) => {
+  expect(defaultDataFolder({ XDG_DATA_HOME: place })).toBe(expected);
 });
 
 it.each([

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { errorCodes } from '../errors.ts';
-import { fits, idSchema, samplerSchema } from './project.ts';
+import { idSchema, samplerSchema } from './project.ts';
 
 const finite = z.number().refine(Number.isFinite);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** One cell of a plan: see `core/plan/plan.ts`, which makes it. */
-export const cellPlanSchema = z.strictObject({
+const cellPlanSchema = z.strictObject({
   kind: z.enum(['fixed', 'noisy', 'interpolated']),
   /** Noise multiplier: 0 for fixed, 1 for noisy, between for interpolated. */
   m: finite.min(0).max(1),
@@ -44,7 +44,7 @@ export type Plan = z.infer<typeof planSchema>;
  * size, in the file `sources/<index>.rgb` of the job's folder. The first `dropCells` latents are run-in and thrown
  * away; the rest land in the cells from `firstCell` on. A still picture is one frame and one cell.
  */
-export const jobSourceSchema = z.strictObject({
+const jobSourceSchema = z.strictObject({
   firstCell: z.int().min(0),
   cells: z.int().min(1),
   dropCells: z.int().min(0),
@@ -117,5 +117,3 @@ export const takeSchema = z.strictObject({
   partial: z.boolean(),
 });
 export type Take = z.infer<typeof takeSchema>;
-
-export const fitSchema = z.enum(fits);

@@ -113,6 +113,14 @@ export const rangeSchema = z.strictObject({
 });
 export type Range = z.infer<typeof rangeSchema>;
 
+/** A place on the timeline that a person wants to find again. `colour` picks one of the window's. */
+export const markerSchema = z.strictObject({
+  id: idSchema,
+  frame: frameIndex,
+  colour: z.int().min(0).max(15),
+});
+export type Marker = z.infer<typeof markerSchema>;
+
 const side = z.int().min(16).max(4096).multipleOf(16);
 
 /** A project, whole: what a `.pusa` file holds and what the window edits. */
@@ -128,5 +136,7 @@ export const projectSchema = z.strictObject({
   ranges: z.array(rangeSchema).max(10_000),
   createdAt: z.iso.datetime(),
   modifiedAt: z.iso.datetime(),
+  /** Ascending; left out where there are none. */
+  markers: z.array(markerSchema).min(1).max(1000).optional(),
 });
 export type Project = z.infer<typeof projectSchema>;

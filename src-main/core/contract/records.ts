@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorSchema, progressSchema, takeSchema } from './job.ts';
+import { noteSchema } from './note.ts';
 import { assetSchema, idSchema, projectSchema } from './project.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -81,8 +82,8 @@ export const jobRecordSchema = z.strictObject({
   progress: progressSchema.nullable(),
   /** Why it failed. */
   error: errorSchema.nullable(),
-  /** Sentences about what was done otherwise than asked, such as a smaller plan after the memory ran out. */
-  notes: z.array(z.string().max(1000)).max(20).optional(),
+  /** What was done otherwise than asked, such as a smaller plan after the memory ran out. */
+  notes: z.array(noteSchema).max(20).optional(),
   /** What it was forecast to cost, and what it did cost; null where that is not known (a job that was resumed). */
   cost: z.strictObject({ forecast: costSchema, actual: costSchema.nullable() }).optional(),
 });
@@ -151,7 +152,7 @@ export interface Page<T> {
   readonly total: number;
 }
 
-export const searchKinds = ['project', 'prompt', 'asset', 'take'] as const;
+const searchKinds = ['project', 'prompt', 'asset', 'take'] as const;
 export type SearchKind = (typeof searchKinds)[number];
 
 export const searchQuerySchema = z.strictObject({

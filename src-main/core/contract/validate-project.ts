@@ -65,7 +65,8 @@ function referenceFlaw(project: Project): Flaw | null {
   const duplicate =
     duplicateId('assets', project.assets) ??
     duplicateId('clips', project.clips) ??
-    duplicateId('ranges', project.ranges);
+    duplicateId('ranges', project.ranges) ??
+    duplicateId('markers', project.markers ?? []);
   if (duplicate) return duplicate;
   for (const [index, clip] of project.clips.entries()) {
     if (!assets.has(clip.assetId)) {

@@ -2,15 +2,17 @@ import {
   assetSchema,
   clipSchema,
   projectSchema,
+  markerSchema,
   rangeSchema,
   type Asset,
+  type Marker,
   type Project,
 } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
 import { editClips } from './clips.ts';
 import type { Command } from './commands.ts';
 import { editRanges } from './ranges.ts';
-import { addRecords, checked, editInvalid, find, limits, replaceRecord } from './records.ts';
+import { addRecords, checked, editInvalid, find, limits, replaceRecord, withMarkers } from './records.ts';
 
 /**
  * What a command makes of a project. The project given stays as it is; what the command does not touch is shared with
@@ -28,6 +30,8 @@ export function applyCommand(project: Project, command: Command): Project {
       return setSize(project, command.width, command.height);
     case 'setRate':
       return setRate(project, command.fps);
+    case 'setMarkers':
+      return setMarkers(project, command.markers, 'The marker');
     case 'addAssets':
     case 'replaceAsset':
     case 'removeAsset':
@@ -67,7 +71,7 @@ function setSize(project: Project, width: number, height: number): Project {
 function setRate(project: Project, wanted: number): Project {
   const fps = checked(projectSchema.shape.fps, wanted, 'The frame rate');
   const at = (frame: number): number => Math.round((frame / project.fps) * fps);
-  return {
+  const changed = {
     ...project,
     fps,
     // Both ends are rounded alike, so that clips that touch still do.
@@ -81,6 +85,13 @@ function setRate(project: Project, wanted: number): Project {
       start: checked(rangeSchema.shape.start, at(range.start), 'The start of a range at this rate'),
     })),
   };
+  const markers = (project.markers ?? []).map((marker) => ({ ...marker, frame: at(marker.frame) }));
+  return setMarkers(changed, markers, 'A marker at this rate');
+}
+
+function setMarkers(project: Project, markers: readonly Marker[], subject: string): Project {
+  const sound = markers.map((marker) => checked(markerSchema, marker, subject));
+  return withMarkers(project, addRecords([], sound, limits.markers));
 }
 
 type AssetCommand = Extract<Command, { type: 'addAssets' | 'replaceAsset' | 'removeAsset' }>;

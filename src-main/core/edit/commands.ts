@@ -4,6 +4,7 @@ import {
   clipSchema,
   idSchema,
   interpolationSchema,
+  markerSchema,
   markKinds,
   markSchema,
   presetIds,
@@ -34,6 +35,9 @@ export const commandSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('setSize'), width, height }),
   /** Clips and the beginnings of ranges keep their time; ranges keep their number of frames. */
   z.strictObject({ type: z.literal('setRate'), fps }),
+
+  /** All of them at once; in any order. */
+  z.strictObject({ type: z.literal('setMarkers'), markers: z.array(markerSchema).max(1000) }),
 
   z.strictObject({ type: z.literal('addAssets'), assets: z.array(assetSchema).min(1).max(1000) }),
   /** Another file in the place of one: its clips show the new one. */

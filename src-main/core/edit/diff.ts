@@ -3,10 +3,12 @@ import {
   assetSchema,
   clipSchema,
   idSchema,
+  markerSchema,
   projectSchema,
   rangeSchema,
   type Project,
 } from '../contract/project.ts';
+import { withMarkers } from './records.ts';
 
 const listChange = <T extends z.ZodType>(record: T, most: number) =>
   z.strictObject({
@@ -25,6 +27,8 @@ export const projectChangeSchema = z.strictObject({
   assets: listChange(assetSchema, 100_000).optional(),
   clips: listChange(clipSchema, 100_000).optional(),
   ranges: listChange(rangeSchema, 10_000).optional(),
+  /** All of them as they stand afterwards. */
+  markers: z.array(markerSchema).max(1000).optional(),
 });
 export type ProjectChange = z.infer<typeof projectChangeSchema>;
 
@@ -54,13 +58,16 @@ export function diffProjects(before: Project, after: Project): ProjectChange {
     ...(assets === null ? {} : { assets }),
     ...(clips === null ? {} : { clips }),
     ...(ranges === null ? {} : { ranges }),
+    ...(JSON.stringify(before.markers) === JSON.stringify(after.markers)
+      ? {}
+      : { markers: after.markers ?? [] }),
   };
 }
 
 /** The project after a change: `changeProject(a, diffProjects(a, b))` is b. */
 export function changeProject(project: Project, change: ProjectChange): Project {
   const { name, width, height, fps, modifiedAt } = change.fields;
-  return {
+  const changed = {
     ...project,
     name: name ?? project.name,
     width: width ?? project.width,
@@ -71,6 +78,7 @@ export function changeProject(project: Project, change: ProjectChange): Project 
     clips: changeList(project.clips, change.clips),
     ranges: changeList(project.ranges, change.ranges),
   };
+  return change.markers === undefined ? changed : withMarkers(changed, change.markers);
 }
 
 function diffLists<T extends Identified>(before: readonly T[], after: readonly T[]): ListChange<T> | null {

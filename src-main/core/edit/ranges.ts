@@ -10,7 +10,8 @@ import { addRecords, checked, find, limits, reorder, replaceRecord } from './rec
 /** Commands that change ranges. */
 export type RangeCommand = Exclude<
   Command,
-  ClipCommand | { type: 'setName' | 'setSize' | 'setRate' | 'addAssets' | 'replaceAsset' | 'removeAsset' }
+  | ClipCommand
+  | { type: 'setName' | 'setSize' | 'setRate' | 'setMarkers' | 'addAssets' | 'replaceAsset' | 'removeAsset' }
 >;
 
 /** Commands that change one range that is there. */

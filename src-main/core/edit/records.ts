@@ -1,9 +1,10 @@
 import type { z } from 'zod';
 import { describeFlaw, parseBounded } from '../contract/parse.ts';
+import type { Marker, Project } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
 
 /** Records a project may hold, as `projectSchema` has it. */
-export const limits = { assets: 100_000, clips: 100_000, ranges: 10_000 } as const;
+export const limits = { assets: 100_000, clips: 100_000, ranges: 10_000, markers: 1000 } as const;
 
 /** Values of one record: a range may have 4,001 marks of up to four values. */
 const maxValues = 20_000;
@@ -70,4 +71,12 @@ export function reorder<T extends Identified>(
   const next = find(records, before, kind);
   if (next === record) return [...records];
   return records.flatMap((each) => (each === record ? [] : each === next ? [record, each] : [each]));
+}
+
+/** The project with these markers, in order; where there are none the field is left out. */
+export function withMarkers(project: Project, markers: readonly Marker[]): Project {
+  const changed = { ...project };
+  if (markers.length === 0) delete changed.markers;
+  else changed.markers = markers.toSorted((a, b) => a.frame - b.frame);
+  return changed;
 }

@@ -1,4 +1,5 @@
 import type { Provider } from '../contract/device.ts';
+import { decodeBytes, firstFitting, tilingLadder, type CodecNeeds } from './tiles.ts';
 
 /** Bytes of weights: what they take up once loaded, and what is read straight out of the file (and can be let go). */
 export interface WeightBytes {
@@ -26,14 +27,14 @@ export interface ModelNeeds {
   readonly block: WeightBytes & { readonly loading: number };
   /** What is no block: embeddings and the head. */
   readonly rest: WeightBytes;
-  readonly text: { readonly layer: WeightBytes; readonly layers: number; readonly ffnDim: number };
-  readonly vae: {
-    readonly weights: WeightBytes;
-    /** For each latent pixel of a frame or tile (`decoderBytesPerCell`). */
-    readonly bytesPerCell: number;
-    /** Pixels of a latent: frames, rows, columns. */
-    readonly stride: readonly [number, number, number];
+  readonly text: {
+    readonly layer: WeightBytes;
+    readonly layers: number;
+    readonly dim: number;
+    readonly ffnDim: number;
+    readonly heads: number;
   };
+  readonly vae: CodecNeeds;
 }
 
 /** What is to be generated, on what. */
@@ -55,6 +56,8 @@ export interface MemoryInput {
 
 /** How a model is run so that it fits, and what that takes. Bytes are forecasts. */
 export interface MemoryPlan {
+  /** What it was made with. */
+  readonly availableBytes: number;
   /** Blocks of the denoiser that stay loaded; the others are loaded for their turn at every step. */
   readonly residentBlocks: number;
   /** Blocks that are loaded anew at every step. */
@@ -85,6 +88,11 @@ const share = 0.8;
 /** A process with Node and ONNX Runtime in it, before it does anything. */
 export const baseBytes = 150 * 2 ** 20;
 
+/** Of so much available memory what networks may plan with, in bytes. */
+export function memoryBudget(availableBytes: number): number {
+  return availableBytes * share - baseBytes;
+}
+
 /** Float32 numbers a token has alive at once, in widths of the model: in attention, and around the feed-forward layer. */
 const widths = { attention: 21, feedForward: 16 } as const;
 
@@ -102,7 +110,7 @@ export function planMemory(input: MemoryInput): MemoryPlan {
   const { needs, availableBytes, level } = input;
   const { network, block, rest, experts, vae, text } = needs;
   const tokens = tokensOf(input);
-  const budget = availableBytes * share - baseBytes;
+  const budget = memoryBudget(availableBytes);
   const finer = 2 ** level;
 
   const attentionRows =
@@ -140,18 +148,21 @@ export function planMemory(input: MemoryInput): MemoryPlan {
   const keepText = level === 0 && text.layers * text.layer.loaded <= budget / 2;
   const textLayers = keepText ? text.layers : 1;
   const mappedBlocks = network.layers * experts * block.mapped + rest.mapped;
-  const decodeWork = vae.weights.loaded + latentArea(input) * vae.bytesPerCell;
+  const [, rowStride, columnStride] = vae.stride;
+  const tilings = tilingLadder(input.height / rowStride, input.width / columnStride);
+  const tiling = tilings[firstFitting(tilings, vae, input, budget)]!;
   const fixed = {
-    text: baseBytes + textLayers * text.layer.loaded + 8 * 2 ** 20,
+    text: baseBytes + textLayers * text.layer.loaded + textBytes(needs),
     denoise: baseBytes + work + loaded * sides + block.loading + (arena ? held : 0),
-    decode: baseBytes + decodeWork,
+    decode: baseBytes + decodeBytes(vae, input, tiling),
   };
   const bytes = {
     text: fixed.text + text.layers * text.layer.mapped,
     denoise: fixed.denoise + mappedBlocks,
-    decode: fixed.decode + vae.weights.mapped,
+    decode: fixed.decode,
   };
   return {
+    availableBytes,
     residentBlocks,
     streamedBlocks,
     keepBoth,
@@ -178,10 +189,12 @@ export function tokensOf({
   return cells * Math.ceil(height / rows / patch) * Math.ceil(width / columns / patch);
 }
 
-/** Latent pixels of a frame. */
-function latentArea({ needs, width, height }: MemoryInput): number {
-  const [, rows, columns] = needs.vae.stride;
-  return (height / rows) * (width / columns);
+/**
+ * Bytes a layer of the text encoder needs while it reads the longest prompt: the two wide halves of its feed-forward
+ * layer and their product, or the attention's bias, scores and weights.
+ */
+function textBytes({ text: { dim, ffnDim, heads }, network: { textLength } }: ModelNeeds): number {
+  return 4 * textLength * (4 * dim + Math.max(3 * ffnDim, 3 * heads * textLength));
 }
 
 /**

@@ -47,18 +47,6 @@ export function planTable(plan: Plan, width = 100): string {
   return `${plan.frames} frames, ${plan.cells.length} cells, ${plan.steps} steps\n\n${blocks.join('\n\n')}\n`;
 }
 
-/** The plan as JSON that a person can read too: one line per cell and per step. It parses back to the plan. */
-export function planJson(plan: Plan): string {
-  const fields = Object.entries(plan).map(([name, value]: [string, unknown]) => {
-    const text =
-      Array.isArray(value) && typeof value[0] === 'object'
-        ? `[\n${value.map((entry) => `    ${JSON.stringify(entry)}`).join(',\n')}\n  ]`
-        : JSON.stringify(value);
-    return `  ${JSON.stringify(name)}: ${text}`;
-  });
-  return `{\n${fields.join(',\n')}\n}\n`;
-}
-
 function describeSource(source: CellPlan['source']): string {
   if (source.from === 'none') return '–';
   return source.from === 'clip' ? 'clip' : source.of.map(({ cell }) => cell).join('+');

@@ -3,7 +3,8 @@ import { access, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promis
 import { join } from 'node:path';
 import { jobSchema, type Job, type JobSource } from '../../core/contract/job.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import { hashFile, openForReading, readExactly, removeUnfinished, WholeFile, writeWhole } from './files.ts';
+import { removeUnfinished, WholeFile, writeWhole } from '../../files/durable.ts';
+import { hashFile, openForReading, readExactly } from './files.ts';
 import { checkJob, parseJob } from './check-job.ts';
 import { readRecord, writeRecord, type RecordContent, type RecordState } from './record.ts';
 import { resultSchema, type Result } from './result.ts';
@@ -83,7 +84,7 @@ export class JobFolder {
   }
 
   /**
-   * Opens and validates a folder and clears what interrupted writes left.
+   * Opens and validates a folder; nothing in it is changed.
    * @throws PusaError JOB_INVALID, FILE_NOT_FOUND
    */
   static async open(path: string): Promise<JobFolder> {
@@ -104,8 +105,12 @@ export class JobFolder {
       throw invalid('job.json is not readable');
     }
     const job = parseJob(value);
-    await removeUnfinished(path);
     return new JobFolder(path, job, createHash('sha256').update(bytes).digest('hex'));
+  }
+
+  /** Clears what interrupted writes left. Only under the folder's lock: elsewhere it would be another's work. */
+  async removeUnfinished(): Promise<void> {
+    await removeUnfinished(this.path);
   }
 
   get framesPath(): string {

@@ -11,6 +11,9 @@ type ProcessMark = z.infer<typeof processSchema>;
 /** How long an engine whose host was killed is waited for: it lets go at its next segment. */
 const patienceMs = 10_000;
 
+/** How long an empty lock file may be one that another process is just making. */
+const makingMs = 1000;
+
 /**
  * Takes a folder's lock file, so that two engines never write to one job. A lock whose process is gone is taken
  * over; one whose process has lost its host is waited for.
@@ -19,7 +22,7 @@ const patienceMs = 10_000;
  */
 export async function lockFolder(path: string): Promise<() => Promise<void>> {
   const owner = { ...markOf(process.pid), host: markOf(process.ppid) };
-  const deadline = performance.now() + patienceMs;
+  const start = performance.now();
   for (;;) {
     try {
       const handle = await open(path, 'wx');
@@ -33,8 +36,9 @@ export async function lockFolder(path: string): Promise<() => Promise<void>> {
       }
     }
     const holder = await holderOf(path);
-    if (holder === 'gone') await rm(path, { force: true });
-    else if (holder === 'orphan' && performance.now() < deadline) await setTimeout(100);
+    const waited = performance.now() - start;
+    if (holder === 'gone' || (holder === 'nobody' && waited >= makingMs)) await rm(path, { force: true });
+    else if (holder === 'nobody' || (holder === 'orphan' && waited < patienceMs)) await setTimeout(100);
     else break;
   }
   throw new PusaError(
@@ -44,8 +48,10 @@ export async function lockFolder(path: string): Promise<() => Promise<void>> {
   );
 }
 
-async function holderOf(path: string): Promise<'gone' | 'orphan' | 'working'> {
+/** `nobody`: no name is in it, or not yet. */
+async function holderOf(path: string): Promise<'nobody' | 'gone' | 'orphan' | 'working'> {
   const text = await readFile(path, 'utf8').catch(() => '');
+  if (text === '') return 'nobody';
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -1,22 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { PusaError } from '../../core/errors.ts';
+import type { Note, NoteCode } from '../../core/contract/note.ts';
+import { toPusaError } from '../../core/errors.ts';
 import { smallestPlan } from '../../core/plan/memory.ts';
-import { writeWhole } from './files.ts';
+import { writeWhole } from '../../files/durable.ts';
+import { keptNoteSchema, memoryNote, type Cause } from './notes.ts';
 
 const stateSchema = z.strictObject({
   level: z.int().min(0).max(smallestPlan),
-  notes: z.array(z.string().max(1000)).max(smallestPlan),
+  notes: z.array(keptNoteSchema).max(smallestPlan),
 });
 type State = z.infer<typeof stateSchema>;
 
 /** Ends a sentence about what was done when the memory ran out. */
-const measures = [
-  'the work went on with half of the model loaded and in smaller parts',
-  'the work went on with a quarter of the model loaded and in smaller parts',
-  'the work went on with one part of the model loaded at a time, which takes longer',
-] as const;
+const measures: readonly (readonly [NoteCode, string])[] = [
+  ['MEMORY_HALF', 'the work went on with half of the model loaded and in smaller parts'],
+  ['MEMORY_QUARTER', 'the work went on with a quarter of the model loaded and in smaller parts'],
+  ['MEMORY_SINGLE', 'the work went on with one part of the model loaded at a time, which takes longer'],
+];
 
 /**
  * How small the plan is that one job's networks run with: 0 as planned, up to the smallest (see `planMemory`). Kept in
@@ -24,17 +26,17 @@ const measures = [
  */
 export class MemoryLevel {
   readonly #path: string;
-  readonly #onNote: (note: string) => void;
+  readonly #onNote: (note: Note) => void;
   #state: State;
 
-  private constructor(path: string, state: State, onNote: (note: string) => void) {
+  private constructor(path: string, state: State, onNote: (note: Note) => void) {
     this.#path = path;
     this.#state = state;
     this.#onNote = onNote;
   }
 
-  /** @param onNote told when the plan gets smaller, in a sentence */
-  static async open(folder: string, onNote: (note: string) => void): Promise<MemoryLevel> {
+  /** @param onNote told when the plan gets smaller */
+  static async open(folder: string, onNote: (note: Note) => void): Promise<MemoryLevel> {
     const path = join(folder, 'memory.json');
     return new MemoryLevel(path, (await read(path)) ?? { level: 0, notes: [] }, onNote);
   }
@@ -43,21 +45,20 @@ export class MemoryLevel {
     return this.#state.level;
   }
 
-  /** Whole sentences about plans made smaller. */
-  get notes(): readonly string[] {
+  /** About plans made smaller. */
+  get notes(): readonly Note[] {
     return this.#state.notes;
   }
 
   /**
    * Goes on with a smaller plan.
-   * @param why what happened, as the beginning of a sentence
    * @returns whether there is one
    */
-  async shrink(why: string): Promise<boolean> {
+  async shrink(why: Cause): Promise<boolean> {
     const { level, notes } = this.#state;
     const measure = measures[level];
     if (measure === undefined) return false;
-    const note = `${why}; ${measure}.`;
+    const note = memoryNote(why, ...measure);
     this.#state = { level: level + 1, notes: [...notes, note] };
     await writeWhole(this.#path, [new TextEncoder().encode(JSON.stringify(this.#state))]);
     this.#onNote(note);
@@ -65,13 +66,13 @@ export class MemoryLevel {
   }
 
   /** Runs `work` with the present plan, and again with smaller ones as long as the memory runs out. */
-  async run<T>(what: string, work: (level: number) => Promise<T>): Promise<T> {
+  async run<T>(during: Cause, work: (level: number) => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await work(this.level);
       } catch (thrown) {
-        const recoverable = thrown instanceof PusaError && thrown.code === 'OUT_OF_MEMORY';
-        if (!recoverable || !(await this.shrink(`The memory ran out while ${what}`))) throw thrown;
+        const recoverable = toPusaError(thrown).code === 'OUT_OF_MEMORY';
+        if (!recoverable || !(await this.shrink(during))) throw thrown;
       }
     }
   }

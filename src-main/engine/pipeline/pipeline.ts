@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import type { Progress } from '../../core/contract/job.ts';
+import type { Note } from '../../core/contract/note.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import type { Denoiser, Tensor, VideoCodec } from '../networks.ts';
+import { memoryBudget } from '../../core/plan/memory.ts';
+import { firstFitting, tilingLadder } from '../../core/plan/tiles.ts';
+import type { Denoiser, OnSegment, Tensor, VideoCodec } from '../networks.ts';
 import { seededNoise } from '../noise/randn.ts';
 import type { LoadedModel } from '../weights/load-model.ts';
 import type { JobFolder } from './job-folder.ts';
@@ -15,27 +18,27 @@ import { denoise, type DenoiseOutput } from './stages/denoise.ts';
 import { encodeSources, sourceCells } from './stages/sources.ts';
 import { encodeText, textPasses, type Context } from './stages/text.ts';
 import { stepStore } from './step-store.ts';
-import { firstFitting, Tiles, tilingLadder } from './tiles.ts';
+import { Tiles } from './tiles.ts';
 import { throwIfCancelled, type Watch, type Wish } from './watch.ts';
 
 /** What a job needs of a loaded model package. */
 export type JobModel = Pick<
   LoadedModel,
-  'hash' | 'provider' | 'codecBytesPerCell' | 'textEncoder' | 'denoiser' | 'codec'
+  'hash' | 'provider' | 'codecNeeds' | 'textEncoder' | 'denoiser' | 'codec'
 >;
 
 export interface PipelineHooks {
   onProgress(progress: Progress): void;
   /** Null when nobody looks. */
   readonly previews: {
-    /** Called before denoising begins, with the codec loaded. */
-    prepare(codec: VideoCodec): Promise<void>;
+    /** Called before denoising begins, with the codec loaded. @param onSegment asks between segments whether to go on */
+    prepare(codec: VideoCodec, onSegment: OnSegment): Promise<void>;
     /** @param latents clean latents [C, F, H, W] as the last step predicts them */
     show(latents: Tensor): void;
   } | null;
   log(text: string): void;
-  /** A sentence a person should know: what is done otherwise than asked. */
-  note?(text: string): void;
+  /** What a person should know: what is done otherwise than asked. */
+  note?(note: Note): void;
   /** Asked between segments. */
   wish(): Wish;
 }
@@ -66,17 +69,19 @@ export async function runJob(
   options: PipelineOptions,
 ): Promise<Result> {
   const { job } = folder;
-  if (job.model.hash !== model.hash) {
-    throw new PusaError(
-      'JOB_MISMATCH',
-      'The job was made for another model, or the model was changed since.',
-      'Choose the model it was made for, or generate again.',
-    );
-  }
   const unlock = await lockFolder(folder.lockPath);
   try {
+    await folder.removeUnfinished();
     const finished = await folder.readResult();
     if (finished !== null) return finished;
+    // What is finished stays so, whatever becomes of the model.
+    if (job.model.hash !== model.hash) {
+      throw new PusaError(
+        'JOB_MISMATCH',
+        'The job was made for another model, or the model was changed since.',
+        'Duplicate the job to make it with the model as it is now, or bring back the one it was made for.',
+      );
+    }
     await checkSpace(folder);
     return await run(folder, model, hooks, options);
   } finally {
@@ -124,15 +129,13 @@ async function run(
     const shape = latentShape(folder, codec);
     const tiles = await openTiles(folder, shape, model, hooks, options);
     const level = await MemoryLevel.open(folder.path, (note) => hooks.note?.(note));
-    if (options.smallerPlan === true) await level.shrink(endedSilently);
-    const context = await level.run('the prompt was read', (at) =>
-      encodeText(folder, () => model.textEncoder(at), watch),
-    );
+    if (options.smallerPlan === true) await level.shrink('ended');
+    const context = await level.run('text', (at) => encodeText(folder, () => model.textEncoder(at), watch));
     const condition = await encodeSources(folder, codec, shape, tiles, watch);
     await preparePreviews(codec, hooks);
     // The denoiser is the largest network: nothing else stays loaded beside it.
     await codec.release();
-    const denoised = await level.run('the video was generated', (at) =>
+    const denoised = await level.run('denoise', (at) =>
       denoiseJob(folder, () => model.denoiser(at), shape, context, condition, watch),
     );
     const decoded = await decodeFrames(folder, codec, denoised.latents, tiles, watch);
@@ -162,9 +165,6 @@ async function run(
     await codec.release();
   }
 }
-
-/** The beginning of a sentence about a process that was ended. */
-const endedSilently = 'The engine ended without a word, most likely for want of memory';
 
 async function denoiseJob(
   folder: JobFolder,
@@ -196,8 +196,9 @@ async function denoiseJob(
 /** A job does not fail for want of previews. */
 async function preparePreviews(codec: VideoCodec, hooks: PipelineHooks): Promise<void> {
   try {
-    await hooks.previews?.prepare(codec);
+    await hooks.previews?.prepare(codec, () => throwIfCancelled(hooks.wish()));
   } catch (thrown) {
+    throwIfCancelled(hooks.wish());
     hooks.log(`There are no previews: ${toPusaError(thrown).message}`);
   }
 }
@@ -236,9 +237,10 @@ async function openTiles(
   options: PipelineOptions,
 ): Promise<Tiles> {
   const rungs = tilingLadder(height, width);
-  const first = firstFitting(rungs, [height, width], model.codecBytesPerCell, options.availableBytes);
+  const size = { ...folder.job, frames: folder.job.plan.frames };
+  const first = firstFitting(rungs, model.codecNeeds, size, memoryBudget(options.availableBytes));
   const tiles = await Tiles.open(folder.path, rungs, first, (note) => hooks.note?.(note));
-  if (options.smallerTiles === true) await tiles.shrink(endedSilently);
+  if (options.smallerTiles === true) await tiles.shrink('ended');
   return tiles;
 }
 

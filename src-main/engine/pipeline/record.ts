@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Tensor } from '../networks.ts';
-import { openForReading, readExactly, writeWhole } from './files.ts';
+import { writeWhole } from '../../files/durable.ts';
+import { openForReading, readExactly } from './files.ts';
 
 /**
  * A record is a file of named float32 tensors with a little JSON beside them:

@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { idSchema } from '../../core/contract/project.ts';
+import { keptNoteSchema } from './notes.ts';
 
 const finite = z.number().refine(Number.isFinite);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const pair = z.tuple([z.int().min(1), z.int().min(1)]);
 
 /** Tile and stride in latent units; null = untiled. */
-export const tilingSchema = z.strictObject({ tile: pair, stride: pair }).nullable();
+const tilingSchema = z.strictObject({ tile: pair, stride: pair }).nullable();
 
 /**
  * Measured seconds for one unit of a phase's work on this machine (text: a prompt, sources and decode: a cell,
@@ -36,8 +37,8 @@ export const resultSchema = z.strictObject({
   partial: z.boolean(),
   stepsDone: z.int().min(1),
   tiling: tilingSchema,
-  /** Sentences about what was done otherwise than asked, such as smaller tiles after the memory ran out. */
-  notes: z.array(z.string().max(1000)).max(100),
+  /** What was done otherwise than asked, such as smaller tiles after the memory ran out. */
+  notes: z.array(keptNoteSchema).max(100),
   rates: ratesSchema,
   /** Most bytes the engine's process held at once in the run that ended it; left out where that is not known. */
   peakBytes: z.int().min(0).optional(),

@@ -1,50 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { PusaError } from '../../core/errors.ts';
+import type { Note } from '../../core/contract/note.ts';
+import { toPusaError } from '../../core/errors.ts';
+import { mostTilings } from '../../core/plan/tiles.ts';
+import { writeWhole } from '../../files/durable.ts';
 import type { Tiling } from '../networks.ts';
-import { writeWhole } from './files.ts';
-
-/**
- * Tilings from none to the smallest, in latent units: the second is the reference's (spec §4.4), the others keep its
- * overlap of a half.
- */
-const ladder: readonly (Tiling | null)[] = [
-  null,
-  { tile: [30, 52], stride: [15, 26] },
-  { tile: [16, 28], stride: [8, 14] },
-  { tile: [8, 14], stride: [4, 7] },
-];
-
-/** Tilings that make a difference for latents of this size, largest tiles first. */
-export function tilingLadder(height: number, width: number): readonly (Tiling | null)[] {
-  return ladder.filter((tiling) => tiling === null || tiling.tile[0] < height || tiling.tile[1] < width);
-}
-
-/** Share of the available memory the autoencoder may plan with; the rest is for its inputs and other programs. */
-const share = 0.7;
-
-/**
- * The first rung of the ladder whose forecast fits the memory; the last when none does.
- * @param bytesPerCell forecast of the autoencoder's memory for each latent pixel of a tile
- */
-export function firstFitting(
-  rungs: readonly (Tiling | null)[],
-  [height, width]: readonly [number, number],
-  bytesPerCell: number,
-  availableBytes: number,
-): number {
-  const fits = rungs.findIndex((tiling) => {
-    const rows = Math.min(height, tiling?.tile[0] ?? height);
-    const columns = Math.min(width, tiling?.tile[1] ?? width);
-    return rows * columns * bytesPerCell <= availableBytes * share;
-  });
-  return fits === -1 ? rungs.length - 1 : fits;
-}
+import { keptNoteSchema, memoryNote, type Cause } from './notes.ts';
 
 const choiceSchema = z.strictObject({
-  rung: z.int().min(0).max(ladder.length),
-  notes: z.array(z.string().max(1000)).max(ladder.length),
+  rung: z.int().min(0).max(mostTilings),
+  notes: z.array(keptNoteSchema).max(mostTilings),
 });
 type Choice = z.infer<typeof choiceSchema>;
 
@@ -55,14 +21,14 @@ type Choice = z.infer<typeof choiceSchema>;
 export class Tiles {
   private readonly path: string;
   private readonly rungs: readonly (Tiling | null)[];
-  private readonly onNote: (note: string) => void;
+  private readonly onNote: (note: Note) => void;
   private choice: Choice;
 
   private constructor(
     path: string,
     rungs: readonly (Tiling | null)[],
     choice: Choice,
-    onNote: (note: string) => void,
+    onNote: (note: Note) => void,
   ) {
     this.path = path;
     this.rungs = rungs;
@@ -72,13 +38,13 @@ export class Tiles {
 
   /**
    * @param first the rung to begin with where the job has none yet
-   * @param onNote told when tiles get smaller, in a sentence
+   * @param onNote told when tiles get smaller
    */
   static async open(
     folder: string,
     rungs: readonly (Tiling | null)[],
     first: number,
-    onNote: (note: string) => void = () => undefined,
+    onNote: (note: Note) => void = () => undefined,
   ): Promise<Tiles> {
     const path = join(folder, 'tiles.json');
     const saved = await readChoice(path);
@@ -92,21 +58,21 @@ export class Tiles {
     return this.rungs[this.choice.rung]!;
   }
 
-  /** Whole sentences about tiles made smaller than planned. */
-  get notes(): readonly string[] {
+  /** About tiles made smaller than planned. */
+  get notes(): readonly Note[] {
     return this.choice.notes;
   }
 
   /**
    * Goes on with smaller tiles.
-   * @param why what happened, as the beginning of a sentence
    * @returns whether there are any
    */
-  async shrink(why: string): Promise<boolean> {
+  async shrink(why: Cause): Promise<boolean> {
     const rung = this.choice.rung + 1;
     if (rung >= this.rungs.length) return false;
     const [rows, columns] = this.rungs[rung]!.tile;
-    const note = `${why}; the work went on in tiles of ${rows}×${columns} latents.`;
+    const measure = `the work went on in tiles of ${rows}×${columns} latents`;
+    const note = memoryNote(why, 'MEMORY_TILES', measure, { rows, columns });
     this.choice = { rung, notes: [...this.choice.notes, note] };
     await this.save();
     this.onNote(note);
@@ -114,13 +80,13 @@ export class Tiles {
   }
 
   /** Runs `work` with the present tiles, and again with smaller ones as long as the memory runs out. */
-  async run<T>(what: string, work: (tiling: Tiling | null) => Promise<T>): Promise<T> {
+  async run<T>(during: Cause, work: (tiling: Tiling | null) => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await work(this.tiling);
       } catch (thrown) {
-        const recoverable = thrown instanceof PusaError && thrown.code === 'OUT_OF_MEMORY';
-        if (!recoverable || !(await this.shrink(`The memory ran out while ${what}`))) throw thrown;
+        const recoverable = toPusaError(thrown).code === 'OUT_OF_MEMORY';
+        if (!recoverable || !(await this.shrink(during))) throw thrown;
       }
     }
   }

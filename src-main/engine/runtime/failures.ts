@@ -2,7 +2,7 @@ import { PusaError } from '../../core/errors.ts';
 import type { Provider } from './runtime.ts';
 
 const outOfMemory =
-  /out of memory|bad_alloc|failed to allocate|cannot allocate memory|pthread_create failed|ENOMEM|allocation failed|invalid (typed )?array (buffer )?length|OOM|CUDA_ERROR_OUT_OF|E_OUTOFMEMORY|VK_ERROR_OUT_OF/i;
+  /out of memory|bad_alloc|failed to allocate|cannot allocate memory|pthread_create failed|ENOMEM|allocation failed|invalid (typed )?array (buffer )?length|\bOOM\b|CUDA_ERROR_OUT_OF|E_OUTOFMEMORY|VK_ERROR_OUT_OF/i;
 
 const deviceLost = /device (is |was )?lost|device.?removed|device.?hung|DEVICE_LOST|context lost/i;
 

@@ -4,7 +4,8 @@ import { arch, availableParallelism, cpus, release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { formsSchema, measurementSchema, providers, type Provider } from '../../core/contract/device.ts';
-import { writeWhole } from '../pipeline/files.ts';
+import { writeWhole } from '../../files/durable.ts';
+import { providerNames } from './failures.ts';
 import { listGpus } from './gpus.ts';
 import type { MemoryPlace } from './memory-place.ts';
 import { ortVersion } from './ort.ts';
@@ -73,7 +74,7 @@ export class ProviderMemory {
     if (known !== undefined) return known;
     const times = this.#timesTried(provider);
     if (times < mostUnfinished) return null;
-    const reason = `Starting ${provider} did not come to an end ${times} times in a row; it is not tried again by itself.`;
+    const reason = `Starting ${providerNames[provider]} did not come to an end ${times} times in a row; it is not tried again by itself.`;
     return { provider, reason, forms: null, block: null, speed: null, measuredAt: new Date(0).toISOString() };
   }
 

@@ -3,7 +3,7 @@ import { PusaError } from '../../core/errors.ts';
 import { providerNames } from './failures.ts';
 import { createRuntime } from './ort.ts';
 import { ProviderMemory } from './provider-memory.ts';
-import { providers, type Provider, type Runtime } from './runtime.ts';
+import type { Provider, Runtime } from './runtime.ts';
 import {
   sentenceStart,
   startProvider,
@@ -81,15 +81,4 @@ function slower(one: Trial, chosen: Trial): string {
   const times = (chosen.speed ?? 1) / Math.max(one.speed ?? 0, 1e-9);
   const amount = times < 1.05 ? 'about as long' : `${times.toFixed(times < 10 ? 1 : 0)} times as long`;
   return `${sentenceStart(one.provider)} takes ${amount} as ${providerNames[chosen.provider]} here.`;
-}
-
-/** Reads a provider's name from outside. @throws PusaError USAGE */
-export function parseProvider(name: string): Provider {
-  const provider = providers.find((known) => known === name);
-  if (provider !== undefined) return provider;
-  throw new PusaError(
-    'USAGE',
-    `There is no device called ${name}.`,
-    `Choose one of ${providers.join(', ')}, or leave it out.`,
-  );
 }

@@ -92,7 +92,8 @@ export interface BlockChunks {
 
 /**
  * The cut for `tokens` = all tokens of all cells.
- * @param feedForward runs of tokens in the feed-forward layer, whose hidden values are the widest of all; default 1
+ * @param feedForward runs of tokens in the feed-forward layer, whose hidden values are the widest of all, at most;
+ * default 1
  */
 export function blockChunks(
   config: DitConfig,
@@ -102,7 +103,9 @@ export function blockChunks(
 ): BlockChunks {
   const cut = (keys: number) =>
     queryChunks(forms.attention, forms.attentionRows, { queries: tokens, keys, heads: config.heads });
-  return { self: cut(tokens), cross: cut(config.textLength), feedForward: Math.min(feedForward, tokens) };
+  // Runs are equal but for the last, which must not be empty: 9 tokens in 8 runs are 5 runs of 2.
+  const run = Math.ceil(tokens / feedForward);
+  return { self: cut(tokens), cross: cut(config.textLength), feedForward: Math.ceil(tokens / run) };
 }
 
 /**

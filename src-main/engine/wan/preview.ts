@@ -1,4 +1,4 @@
-import type { Tensor, VideoCodec } from '../networks.ts';
+import type { OnSegment, Tensor, VideoCodec } from '../networks.ts';
 
 /** A linear map from a latent to the mean colour of the pixels under it, RGB in −1 … 1. */
 export interface PreviewMap {
@@ -20,8 +20,9 @@ const ridge = 1e-4;
  * Fits the map by least squares for the VAE in use: colour fields of several sizes, drifting from the first cell to
  * the second, are encoded, and each latent is asked for the mean colour of its pixels. Always the same fields, so
  * always the same map; keep it as long as the VAE.
+ * @param onSegment called between segments of each picture; what it throws ends the fit
  */
-export async function fitPreview(codec: VideoCodec): Promise<PreviewMap> {
+export async function fitPreview(codec: VideoCodec, onSegment?: OnSegment): Promise<PreviewMap> {
   const { channels } = codec;
   const [timeStride, rowStride, columnStride] = codec.stride;
   const size = channels + 1;
@@ -36,7 +37,7 @@ export async function fitPreview(codec: VideoCodec): Promise<PreviewMap> {
       picture,
       random,
     );
-    const latents = await codec.encode(pixels, null);
+    const latents = await codec.encode(pixels, null, onSegment);
     const colours = meanColours(pixels, [timeStride, rowStride, columnStride]);
     const count = cells * side * side;
     const row = new Float64Array(size);

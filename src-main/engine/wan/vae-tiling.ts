@@ -8,9 +8,6 @@ export interface Tile {
   readonly right: number;
 }
 
-/** The reference's tiling for 480 × 832 and above (spec §4.4): latents, so × 8 in pixels. */
-export const defaultTiling: Tiling = { tile: [30, 52], stride: [15, 26] };
-
 /** Start and end of the tiles along one axis: one that the tile before it makes needless is left out, the last is cropped. */
 function spans(size: number, tile: number, stride: number): [from: number, to: number][] {
   const all: [number, number][] = [];

@@ -1,14 +1,15 @@
+import type { CodecNeeds } from '../../core/plan/tiles.ts';
 import type { OnSegment, Tensor, Tiling, VideoCodec } from '../networks.ts';
 import type { WeightSource } from '../onnx/weights.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { vaeStride, type VaeConfig } from './vae-config.ts';
 import { loadFrameNetwork, type FrameNetwork } from './vae-stream.ts';
-import { decoderSteps, encoderSteps } from './vae-steps.ts';
+import { decoderSteps, encoderSteps, type VaeStep } from './vae-steps.ts';
 import { TileBlend, tilesOf, type Tile } from './vae-tiling.ts';
 
 /**
- * The VAE of Wan2.1 or Wan2.2 on a runtime (spec §4, §6). Graphs are loaded when first needed, for one direction and frame size at a
- * time. Trailing pixel frames that do not fill a group are left out, as in the reference.
+ * The VAE of Wan2.1 or Wan2.2 on a runtime (spec §4, §6). Graphs are loaded when first needed, for one direction and
+ * frame size at a time. Trailing pixel frames that do not fill a group are left out, as in the reference.
  */
 export function createVideoCodec(runtime: Runtime, config: VaeConfig, weights: WeightSource): VideoCodec {
   const stride = vaeStride(config);
@@ -139,28 +140,60 @@ export function createVideoCodec(runtime: Runtime, config: VaeConfig, weights: W
 }
 
 /**
- * Forecast of the memory that decoding takes, in bytes for each latent pixel of a frame or tile: what the causal
- * convolutions remember (two frames each) and the largest block at work, about eight frames of its width.
+ * What decoding takes up: all weights twice (as they lie in the file, and cut apart for convolutions of single frames),
+ * what the causal convolutions remember (two frames each), and the largest block at work, about eight frames of its
+ * width. Within a fifth of measured peaks (see `test/engine/vae.test.ts`).
  */
-export function decoderBytesPerCell(config: VaeConfig): number {
+export function decoderNeeds(config: VaeConfig): CodecNeeds {
+  let weights = 0;
   let remembered = 0;
   let largest = 0;
   let area = 1;
   for (const step of decoderSteps(config)) {
     if (step.kind === 'doubleSpace') area *= 4;
-    const channels =
-      step.kind === 'residual'
-        ? step.from + step.to
-        : step.kind === 'causal'
-          ? step.from
-          : step.kind === 'doubleTime'
-            ? step.width
-            : 0;
+    weights += kernelNumbers(step);
+    const channels = channelsRemembered(step);
     remembered += 2 * channels * area;
     if (step.kind === 'branch') remembered += step.width * area;
     largest = Math.max(largest, 4 * channels * area);
   }
-  return 4 * (remembered + largest);
+  return {
+    weightBytes: 2 * 4 * weights,
+    bytesPerLatent: 4 * (remembered + largest),
+    stride: vaeStride(config),
+  };
+}
+
+/** Channels of the frames that a step's causal convolutions remember. */
+function channelsRemembered(step: VaeStep): number {
+  switch (step.kind) {
+    case 'residual':
+      return step.from + step.to;
+    case 'causal':
+      return step.from;
+    case 'doubleTime':
+      return step.width;
+    default:
+      return 0;
+  }
+}
+
+/** Numbers in a step's kernels; biases and norms are nothing beside them. */
+function kernelNumbers(step: VaeStep): number {
+  switch (step.kind) {
+    case 'residual':
+      return 27 * (step.from + step.to) * step.to + (step.from === step.to ? 0 : step.from * step.to);
+    case 'causal':
+      return 27 * step.from * step.to;
+    case 'attention':
+      return 4 * step.width ** 2;
+    case 'doubleTime':
+      return 6 * step.width ** 2;
+    case 'doubleSpace':
+      return 9 * step.from * step.to;
+    default:
+      return 0;
+  }
 }
 
 /** Reports the runs of tile after tile, as if all had as many as the present one: stages depend on the tile's size. */

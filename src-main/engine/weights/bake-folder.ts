@@ -1,20 +1,9 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import {
-  link,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  stat,
-  statfs,
-  writeFile,
-} from 'node:fs/promises';
+import { link, mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { PusaError } from '../../core/errors.ts';
+import { PusaError, toPusaError } from '../../core/errors.ts';
+import { lockFolder } from '../pipeline/lock.ts';
 import { cancelled, leftBehind, workFilesOf } from './bake-file.ts';
 import { expertOf, expertsOf, type Manifest, type PackageFile } from './manifest.ts';
 import type { ModelPackage } from './package.ts';
@@ -120,49 +109,32 @@ export async function checkSpace(part: string, paths: readonly string[], totalBy
   );
 }
 
-/** A claim is renewed so often, and means nothing any more when it is so old: process numbers are used again. */
-const renewMs = 10_000;
-const staleMs = 60_000;
+const claimed = new Set<string>();
 
 /**
- * Claims the folder of an unfinished package for this process; what another process claims that has ended is free.
+ * Claims the folder of an unfinished package for this call; what another process claims that has ended is free.
  * @returns gives it back
  * @throws PusaError JOB_BUSY
  */
 export async function claimFolder(part: string): Promise<() => Promise<void>> {
-  const path = `${part}.lock`;
-  const owner = Number(await readFile(path, 'utf8').catch(() => ''));
-  const age = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? 0);
-  if (claimed.has(part) || (owner !== process.pid && age < staleMs && isRunning(owner))) {
-    throw new PusaError(
+  const busy = (): PusaError =>
+    new PusaError(
       'JOB_BUSY',
       'This model is being baked already.',
       'Wait for it, or cancel it where it was started.',
     );
-  }
+  // The lock tells processes apart, this the calls inside one.
+  if (claimed.has(part)) throw busy();
   claimed.add(part);
-  const claim = (): Promise<void> => writeFile(path, String(process.pid));
-  await claim().catch((thrown: unknown) => {
-    claimed.delete(part);
-    throw thrown;
-  });
-  const renewing = setInterval(() => void claim().catch(() => undefined), renewMs);
-  return async () => {
-    clearInterval(renewing);
-    claimed.delete(part);
-    await rm(path, { force: true });
-  };
-}
-
-const claimed = new Set<string>();
-
-function isRunning(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false;
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
+    const unlock = await lockFolder(`${part}.lock`);
+    return async () => {
+      claimed.delete(part);
+      await unlock();
+    };
+  } catch (thrown) {
+    claimed.delete(part);
+    throw toPusaError(thrown).code === 'JOB_BUSY' ? busy() : thrown;
   }
 }
 

@@ -11,18 +11,20 @@ import {
   placeAll,
   removeStrangers,
 } from './bake-folder.ts';
-import {
-  alreadyBaked,
-  bakeBlockSize,
-  mergedKey,
-  planBake,
-  type BakePlan,
-  type BakePrecision,
-} from './bake-plan.ts';
+import { alreadyBaked, bakeBlockSize, planBake, type BakePlan, type BakePrecision } from './bake-plan.ts';
 import { startSlabThreads } from './bake-threads.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Lora } from './lora.ts';
-import { expertOf, expertsOf, manifestName, manifestSchema, type Expert, type Manifest } from './manifest.ts';
+import {
+  expertOf,
+  expertsOf,
+  manifestName,
+  manifestSchema,
+  type Baked,
+  type Expert,
+  type Manifest,
+} from './manifest.ts';
+import { bakedKey } from './model-metadata.ts';
 import { openPackage, packageHash, type ModelPackage } from './package.ts';
 
 export interface BakeProgress {
@@ -47,9 +49,6 @@ export interface BakePackageOptions {
   readonly onProgress?: (progress: BakeProgress) => void;
   readonly signal?: AbortSignal;
 }
-
-/** What stands in the manifest of a baked package. */
-type Baked = NonNullable<Manifest['baked']>;
 
 /**
  * Makes a package of its own from a pristine one: the diffusion model's large matrices in another precision, LoRAs
@@ -175,15 +174,16 @@ function planPart(
   expert: Expert,
   dit: Checkpoint,
   loras: readonly Lora[],
-  { precision, search, merged }: Baked,
+  wish: Baked,
 ): Part {
-  const own = merged.filter((one) => one.expert === expert);
+  const { precision, search } = wish;
+  const own = wish.merged.filter((one) => one.expert === expert);
   const applied = loras.map((lora, index) => ({ lora, strength: own[index]!.strength }));
   const plan = planBake(dit, {
     precision,
     search,
     loras: applied,
-    metadata: metadataOf(dit, own),
+    metadata: metadataOf(dit, wish),
     source: JSON.stringify([expertOf(manifest, expert).dit.files, own]),
   });
   return { expert, plan };
@@ -252,14 +252,14 @@ function phaseOf({ precision, search, merged }: Baked): string {
   return merged.length > 0 ? `Merging LoRAs and writing ${to}${how}` : `Writing ${to}${how}`;
 }
 
-/** What the network says of itself, and what was merged: the file alone must not be mistaken for a pristine one. */
-function metadataOf({ metadata }: Checkpoint, merged: Baked['merged']): Record<string, string> {
+/** What the network says of itself, and how this file was made of it. */
+function metadataOf({ metadata }: Checkpoint, wish: Baked): Record<string, string> {
   const own = Object.entries(metadata).filter(
     ([key]) => (key.startsWith('pusa.') && key !== 'pusa.made_of') || key === 'model_type',
   );
   return {
     ...Object.fromEntries(own),
-    ...(merged.length > 0 ? { [mergedKey]: JSON.stringify(merged) } : {}),
+    [bakedKey]: JSON.stringify(wish),
   };
 }
 

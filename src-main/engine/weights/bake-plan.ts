@@ -5,6 +5,7 @@ import type { Change, Slab, SlabTarget } from './bake-slab.ts';
 import type { Checkpoint, TensorEntry } from './checkpoint.ts';
 import { isDtype, type Dtype } from './dtypes.ts';
 import { loraScale, type AppliedLora } from './lora.ts';
+import { bakedOf } from './model-metadata.ts';
 import { safetensorsHeader } from './write-safetensors.ts';
 
 /** What the large matrices of a diffusion model can be baked to. */
@@ -142,14 +143,11 @@ function changesOf(name: string, loras: readonly AppliedLora[]): Change[] {
   return changes;
 }
 
-/** Metadata key of a baked file: which LoRAs are merged in it, as JSON. */
-export const mergedKey = 'pusa.merged';
-
 /** Rounding what was rounded, or merging what was merged, would go unseen: only the pristine source is baked. */
-function refuseBaked({ entries, metadata }: Checkpoint): void {
-  const isMerged = metadata[mergedKey] !== undefined;
-  if (!isMerged && [...entries.values()].every(({ blocks }) => blocks === undefined)) return;
-  throw alreadyBaked(isMerged);
+function refuseBaked(checkpoint: Checkpoint): void {
+  const baked = bakedOf(checkpoint);
+  if (baked !== null) throw alreadyBaked(baked.merged.length > 0, baked.source.name);
+  if ([...checkpoint.entries.values()].some(({ blocks }) => blocks !== undefined)) throw alreadyBaked(false);
 }
 
 /** The refusal of a source that was baked before. */

@@ -3,7 +3,7 @@ import { clip, invalid, type TensorEntry } from './checkpoint.ts';
 import { decodeUnits, unitOf } from './formats.ts';
 import { addLowRank } from './low-rank.ts';
 import { quantiseRows, roomForValues, type BlockLayout, type SquaredError } from './quantise.ts';
-import { toBfloat16 } from './write-safetensors.ts';
+import { encodeNumbers } from './write-safetensors.ts';
 
 /** What rows of a tensor become: numbers one by one, or blocks. `search`: see {@link quantiseRows}. */
 export type SlabTarget =
@@ -41,8 +41,6 @@ export interface BakedSlab {
   readonly error: SquaredError | null;
 }
 
-/** Largest finite float16. */
-const halfMost = 65_504;
 /** Low-rank matrices that stay in memory: those of one layer, for a few LoRAs. */
 const remembered = 4;
 
@@ -158,18 +156,4 @@ export class SlabReader {
       done += read;
     }
   }
-}
-
-/** Numbers as little-endian bytes. What is too large for float16 becomes its largest number, not infinity. */
-export function encodeNumbers(
-  values: Float32Array<ArrayBuffer>,
-  dtype: 'F32' | 'F16' | 'BF16',
-): Uint8Array<ArrayBuffer> {
-  if (dtype === 'BF16') return toBfloat16(values);
-  if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    if (Math.abs(value) > halfMost) values[i] = value > 0 ? halfMost : -halfMost;
-  }
-  return new Uint8Array(new Float16Array(values).buffer);
 }

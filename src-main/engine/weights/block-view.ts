@@ -47,11 +47,12 @@ export function withBlocks(checkpoint: Checkpoint): Checkpoint {
   return {
     ...checkpoint,
     entries,
-    async read(name) {
+    async read(name, span) {
       const layout: (BlockLayout & { readonly scales: TensorEntry }) | undefined = entries.get(name)?.blocks;
-      if (layout === undefined) return checkpoint.read(name);
+      if (layout === undefined) return checkpoint.read(name, span);
       const packed = await checkpoint.readBytes(`${name}${packedEnding}`);
-      return dequantiseRows(packed, await checkpoint.read(`${name}${scalesEnding}`), layout);
+      const values = dequantiseRows(packed, await checkpoint.read(`${name}${scalesEnding}`), layout);
+      return span === undefined ? values : values.subarray(span.first, span.first + span.count);
     },
     readBytes: (name) =>
       checkpoint.readBytes(entries.get(name)?.blocks === undefined ? name : `${name}${packedEnding}`),

@@ -22,6 +22,12 @@ export interface TensorEntry {
   };
 }
 
+/** Some of a tensor's values, counted row by row. Both are whole blocks where the format has blocks (at most 256). */
+export interface Span {
+  readonly first: number;
+  readonly count: number;
+}
+
 /** An open checkpoint. Keys of `entries` are what `read` takes; a renamed view has keys other than the file's names. */
 export interface Checkpoint {
   /** The path it was opened by. */
@@ -31,8 +37,8 @@ export interface Checkpoint {
   /** What the file says of itself as text: safetensors' `__metadata__`, the scalars of a GGUF header. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly entries: ReadonlyMap<string, TensorEntry>;
-  /** @returns the tensor's values as float32, row-major; integers and narrower floats are converted. */
-  read(name: string): Promise<Float32Array>;
+  /** @returns the tensor's values, or some of them, as float32, row-major; integers and narrower floats are converted. */
+  read(name: string, span?: Span): Promise<Float32Array>;
   /** @returns the tensor's bytes as they stand in the file. */
   readBytes(name: string): Promise<Uint8Array>;
   close(): Promise<void>;
@@ -43,13 +49,13 @@ export function isInPlace({ dtype, blocks }: Pick<TensorEntry, 'dtype' | 'blocks
   return blocks !== undefined || dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
-/** The refusal of a broken checkpoint; `what` continues the sentence after a colon. */
-export function invalid(file: string, what: string): PusaError {
-  return new PusaError(
-    'CHECKPOINT_INVALID',
-    `"${basename(file)}" cannot be used: ${what}.`,
-    'Download the file again, and check its size against the page you took it from.',
-  );
+/** The refusal of a checkpoint; `what` continues the sentence after a colon. @param remedy default: that of a damaged file */
+export function invalid(
+  file: string,
+  what: string,
+  remedy = 'Download the file again, and check its size against the page you took it from.',
+): PusaError {
+  return new PusaError('CHECKPOINT_INVALID', `"${basename(file)}" cannot be used: ${what}.`, remedy);
 }
 
 /** Names come from the file: shorten what goes into a sentence. */

@@ -1,11 +1,20 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, relative, sep } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { PusaError } from '../../core/errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { textToVideoBoundary } from './experts.ts';
-import { manifestSchema, type Expert, type Manifest, type PackageFile } from './manifest.ts';
-import { metadataNumber, modelCard } from './model-metadata.ts';
-import { hashFile, packageHash } from './package.ts';
+import {
+  expertsOf,
+  manifestSchema,
+  type Baked,
+  type Expert,
+  type Manifest,
+  type PackageFile,
+} from './manifest.ts';
+import { bakedOf, metadataNumber, modelCard } from './model-metadata.ts';
+import { modelName, weightsName } from './model-name.ts';
+import { hashFile, packageHash, readManifest } from './package.ts';
 import type { Recognised } from './recognise.ts';
 
 /** What a person may say about a new package. */
@@ -20,7 +29,7 @@ export interface DescribeOptions {
    * `files` may lie anywhere. Default: the folder of the files itself.
    */
   readonly into?: string;
-  /** Strengths of LoRAs that are not to have those they recommend, by absolute path. */
+  /** Strengths of LoRAs that are not to have those they recommend, by absolute path, links resolved. */
   readonly loras?: ReadonlyMap<string, { readonly strength: number; readonly live: boolean }>;
   /** SHA-256 of files that were just hashed, by absolute path: these are not read again. */
   readonly hashes?: ReadonlyMap<string, string>;
@@ -40,6 +49,8 @@ export interface Found {
   readonly vae: Part<'vae'>;
   readonly umt5: Part<'umt5'>;
   readonly loras: readonly FoundLora[];
+  /** Files that were converted: path of the result → path of the person's file. */
+  readonly converted: ReadonlyMap<string, string>;
 }
 
 /** `expert`: the one it was made for, null for any. */
@@ -63,10 +74,12 @@ const pusaStrength = 1.4;
  */
 export async function describePackage(
   root: string,
-  { dit, lowNoise, vae, umt5, loras }: Found,
+  found: Found,
   tokenizer: Tokenizer,
   options: DescribeOptions,
 ): Promise<Manifest> {
+  const { dit, lowNoise, vae, umt5, loras } = found;
+  const sourceOf = (path: string): string => found.converted.get(path) ?? path;
   const inner = (file: string): string => {
     const way = relative(root, file);
     const isOutside = isAbsolute(way) || way.split(sep)[0] === '..';
@@ -92,7 +105,7 @@ export async function describePackage(
   const lorasOf = async (expert: Expert): Promise<Manifest['loras']> => {
     const own = loras.filter((lora) => lora.expert === null || lora.expert === expert);
     const checkpoints = own.map(({ checkpoint }) => checkpoint);
-    return describeLoras(checkpoints, hash, dit.checkpoint, options.loras);
+    return describeLoras(checkpoints, { hash, sourceOf, dit: dit.checkpoint, chosen: options.loras });
   };
   const card = modelCard(dit.checkpoint, vae.config.wan22 === undefined ? 'textToVideo' : 'ti2v5b');
   const described = await lorasOf('high');
@@ -130,10 +143,11 @@ export async function describePackage(
         : { ...tokenizer },
   };
   const isWan22 = lowNoise !== null || vae.config.wan22 !== undefined;
+  const baked = await bakedBefore(found, parts);
   const manifest = manifestSchema.safeParse({
     version: isWan22 ? 2 : 1,
     id: options.id ?? idOf(basename(root)),
-    name: options.name ?? card.name ?? nameOf(dit.checkpoint.path, lowNoise !== null),
+    name: options.name ?? card.name ?? modelName(sourceOf(dit.checkpoint.path), lowNoise !== null),
     licence: options.licence ?? card.licence ?? 'Not stated',
     hash: packageHash(parts),
     ...(options.into === undefined ? {} : { filesStay: true as const }),
@@ -141,8 +155,10 @@ export async function describePackage(
     ...parts,
     recommended: {
       ...card.recommended,
+      ...(loras.some(({ checkpoint }) => isDistilled(sourceOf(checkpoint.path))) ? distilled : {}),
       loraStrength: statedStrength(dit.checkpoint) ?? live?.defaultStrength ?? 1,
     },
+    ...(baked === null ? {} : { baked }),
     native: card.native,
   } satisfies Manifest);
   if (manifest.success) return manifest.data;
@@ -157,26 +173,79 @@ export async function describePackage(
 /** One LoRA follows the strength of each generation: Pusa's, or the only one there is. */
 async function describeLoras(
   loras: readonly Checkpoint[],
-  hash: (file: string) => Promise<PackageFile>,
-  dit: Checkpoint,
-  chosen: DescribeOptions['loras'],
+  {
+    hash,
+    sourceOf,
+    dit,
+    chosen,
+  }: {
+    readonly hash: (file: string) => Promise<PackageFile>;
+    readonly sourceOf: (file: string) => string;
+    readonly dit: Checkpoint;
+    readonly chosen: DescribeOptions['loras'];
+  },
 ): Promise<Manifest['loras']> {
   const liveIndex = Math.max(0, loras.findIndex(isPusa));
-  const choices = [...(chosen ?? [])];
   const described: Manifest['loras'] = [];
   for (const [index, checkpoint] of loras.entries()) {
-    const choice = choices.find(
-      ([path]) =>
-        path === checkpoint.path || `${basename(path)}${convertedEnding}` === basename(checkpoint.path),
-    )?.[1];
+    const choice = chosen?.get(await realpath(sourceOf(checkpoint.path)));
     described.push({
       file: await hash(checkpoint.path),
-      name: basename(checkpoint.path).replace(/(\.(safetensors|pth|pt|pusa))+$/, ''),
+      name: weightsName(checkpoint.path),
       defaultStrength: choice?.strength ?? recommendedStrength(checkpoint, dit),
       live: choice?.live ?? index === liveIndex,
     });
   }
   return described;
+}
+
+/** What LoRAs for few steps are made for (spec §2.3). */
+const distilled = { steps: 4, cfg: 1, shift: 5 } as const;
+
+/** Whether a LoRA is one of those, by its name: nothing in the file says so. */
+function isDistilled(path: string): boolean {
+  const name = modelName(path);
+  return /lightx2v|lightning|distill|[248][-_ ]?steps?(?![=\d])/i.test(name) && !/pusa/i.test(name);
+}
+
+/**
+ * How the diffusion models were baked, if they are the files of one bake; the errors of their layers stand in its own
+ * manifest, where that lies beside them still.
+ * @throws PusaError LORA_MISMATCH when a LoRA comes that is merged in already
+ */
+async function bakedBefore(
+  { dit, lowNoise }: Found,
+  parts: Pick<Manifest, 'dit' | 'loras' | 'lowNoise'>,
+): Promise<Baked | null> {
+  const high = bakedOf(dit.checkpoint);
+  const low = lowNoise === null ? high : bakedOf(lowNoise.checkpoint);
+  const experts = [
+    { baked: high, expert: 'high', loras: parts.loras, file: dit.checkpoint.path },
+    { baked: low, expert: 'low', loras: parts.lowNoise?.loras ?? [], file: lowNoise?.checkpoint.path ?? '' },
+  ];
+  for (const { baked, expert, loras, file } of experts) {
+    const merged = baked?.merged.filter((one) => one.expert === expert) ?? [];
+    const twice = loras.find((lora) =>
+      merged.some(({ name, sha256 }) => name === lora.name || sha256 === lora.file.sha256),
+    );
+    if (twice === undefined) continue;
+    throw new PusaError(
+      'LORA_MISMATCH',
+      `"${basename(file)}" has the LoRA "${twice.name}" merged into it already; with it once more it would count twice.`,
+      'Leave the LoRA out, or take the model that this one was baked from.',
+    );
+  }
+  if (high === null || !isDeepStrictEqual(high, low)) return null;
+  const before = await readManifest(dirname(dit.checkpoint.path)).catch(() => null);
+  const isOfThese = before !== null && isDeepStrictEqual(weightsOf(before), weightsOf(parts));
+  return (isOfThese ? before.baked : undefined) ?? high;
+}
+
+function weightsOf(manifest: Pick<Manifest, 'dit' | 'loras' | 'lowNoise'>): string[] {
+  return expertsOf(manifest).flatMap((expert) => {
+    const { dit } = expert === 'high' ? manifest : manifest.lowNoise!;
+    return dit.files.map(({ sha256 }) => sha256);
+  });
 }
 
 function cancelled(): PusaError {
@@ -201,17 +270,6 @@ function statedStrength(dit: Checkpoint): number | null {
 /** Whether a LoRA is one of Pusa's: it is what makes marks work, so its strength is a control. */
 export function isPusa({ path, metadata }: Checkpoint): boolean {
   return /pusa/i.test(basename(path)) || /^pusa/i.test(metadata['model_type'] ?? '');
-}
-
-/** Names that say nothing of the model: those of Diffusers and Wan, and of the folders they stand in. */
-const generic = /^((diffusion_pytorch_)?model|transformer(_2)?|(high|low)_noise_model)$/i;
-
-/** A name from that of the diffusion model's file, or the folder it lies in; of a pair without the expert's. */
-function nameOf(path: string, isPair: boolean): string {
-  const file = basename(path).replace(/(\.(safetensors|index\.json|pth|pt|gguf|pusa))+$/, '');
-  const folders = [dirname(path), dirname(dirname(path))].map((folder) => basename(folder));
-  const name = [file, ...folders].find((one) => one !== '' && !generic.test(one)) ?? file;
-  return (isPair && name.replace(/[-_. ]?high([-_ ]?noise)?/i, '')) || name;
 }
 
 function idOf(name: string): string {

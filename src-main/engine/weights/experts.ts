@@ -27,7 +27,20 @@ export function expertNamed({ path, metadata }: Pick<Checkpoint, 'path' | 'metad
     const found = new Set([...name.matchAll(word)].map((match) => match[1]!.toLowerCase() as Expert));
     if (found.size === 1) return [...found][0]!;
   }
-  return null;
+  return folderOf(path) === diffusersLow ? 'low' : null;
+}
+
+/** Diffusers keeps the high-noise expert in `transformer`, as any model, and the other one in a folder beside it. */
+const diffusersLow = 'transformer_2';
+
+function folderOf(path: string): string {
+  return basename(dirname(path));
+}
+
+/** Whether files lie as Diffusers lays out the two experts of one model. */
+export function isDiffusersPair(high: string, low: string): boolean {
+  const isOne = dirname(dirname(high)) === dirname(dirname(low));
+  return isOne && folderOf(high) === 'transformer' && folderOf(low) === diffusersLow;
 }
 
 /**
@@ -43,11 +56,13 @@ export function pairExperts<P extends DitPart>(parts: readonly P[]): Record<Expe
     throw new PusaError(
       'CHECKPOINT_INCOMPLETE',
       `"${basename(first.checkpoint.path)}" is the ${expert}-noise expert of Wan2.2; the ${other}-noise one is missing.`,
-      `Put the ${other}-noise file of the same model beside it.`,
+      `Put the ${other}-noise file of the same model beside it, or name both.`,
     );
   }
   if (first === undefined || second === undefined || parts.length > 2) return null;
   if (!isDeepStrictEqual(first.config, second.config)) return null;
+  if (isDiffusersPair(first.checkpoint.path, second.checkpoint.path)) return { high: first, low: second };
+  if (isDiffusersPair(second.checkpoint.path, first.checkpoint.path)) return { high: second, low: first };
   const [a, b] = [expertNamed(first.checkpoint), expertNamed(second.checkpoint)];
   if (a === 'high' && b === 'low') return { high: first, low: second };
   if (a === 'low' && b === 'high') return { high: second, low: first };
@@ -66,6 +81,7 @@ export function namesExpert({ path, metadata }: Pick<Checkpoint, 'path' | 'metad
     metadata['pusa.expert'] === 'high' ||
     metadata['pusa.expert'] === 'low' ||
     /(high|low)[-_ ]?noise/i.test(basename(path)) ||
-    /^(high|low)[-_ ]?noise/i.test(basename(dirname(path)))
+    /^(high|low)[-_ ]?noise/i.test(folderOf(path)) ||
+    folderOf(path) === diffusersLow
   );
 }

@@ -137,7 +137,13 @@ function parse(file: OpenedFile, cursor: Cursor): FileHeader {
   const { path } = file;
   if (cursor.u32() !== ggufMagic) throw invalid(path, 'it is not a GGUF file');
   const version = cursor.u32();
-  if (version !== 3) throw invalid(path, `it is GGUF version ${version}; version 3 is read`);
+  if (version !== 3) {
+    throw invalid(
+      path,
+      `it is GGUF version ${version}`,
+      'Take a newer file of the same model, of version 3.',
+    );
+  }
   const tensors = cursor.u64();
   const values = cursor.u64();
   if (tensors > maxTensors || values > maxTensors) {
@@ -222,7 +228,8 @@ function readTensor(cursor: Cursor): {
     const known = unreadFormats[type] ?? `format ${type}`;
     throw invalid(
       cursor.path,
-      `"${clip(name)}" is stored as ${known}, which is not read; Q8_0, Q6_K, Q5_K, Q4_K, Q5_0 and Q4_0 files are`,
+      `"${clip(name)}" in it is stored as ${known}, which Pusa Studio does not read`,
+      'Take the Q4_K_M, Q5_K_M, Q6_K or Q8_0 file from the same page.',
     );
   }
   return { name, shape, format, offset: cursor.u64() };

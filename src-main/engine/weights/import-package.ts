@@ -1,24 +1,31 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, realpath, rename, stat, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rename, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import { bakeCheckpoint } from './bake.ts';
 import { isInPlace, type Checkpoint } from './checkpoint.ts';
+import { convertCheckpoint, convertedBytes } from './convert.ts';
 import {
   convertedEnding,
   describePackage,
   type DescribeOptions,
   type Found,
-  type FoundLora,
   type Part,
   type Tokenizer,
 } from './describe-package.ts';
 import { expertNamed, pairExperts } from './experts.ts';
 import { checkLoraFits, readLora } from './lora.ts';
 import { manifestName, type Manifest } from './manifest.ts';
-import { openPackage, tokenizerPieces, type ModelPackage } from './package.ts';
+import { openPackage, type ModelPackage } from './package.ts';
 import { recognise, type Recognised } from './recognise.ts';
-import { checkpointNames, openCheckpoint } from './open-checkpoint.ts';
+import { take } from './recognise-checks.ts';
+import { checkpointNames, openCheckpoint, wholeOfPiece } from './open-checkpoint.ts';
+import {
+  carriesTokenizer,
+  readTokenizerFile,
+  tokenizerNames,
+  tokenizerPieces,
+  tokenizerTensor,
+} from './tokenizer-file.ts';
 
 export interface ImportOptions extends DescribeOptions {
   /** Files to use, inside the folder; all that are found there where left out. */
@@ -30,8 +37,6 @@ export interface ImportOptions extends DescribeOptions {
 /** Most files looked at, and how deep below the folder. */
 const maxFiles = 10_000;
 const maxDepth = 3;
-const tokenizerNames = new Set(['spiece.model', 'tokenizer.json']);
-const tokenizerTensor = 'spiece_model';
 const unreadable = /\.(bin|ckpt)$/i;
 
 /**
@@ -54,9 +59,10 @@ export async function importPackage(folder: string, options: ImportOptions = {})
   try {
     const recognised = await recogniseAll(files, opened);
     await checkTogether(recognised);
+    const loras = await chosenLoras(recognised, options.loras);
+    const tokenizer = await findTokenizer(recognised.umt5, files);
     const found = await convertAll(recognised, opened, options);
-    const tokenizer = await findTokenizer(found.umt5, files);
-    const manifest = await describePackage(place, found, tokenizer, options);
+    const manifest = await describePackage(place, found, tokenizer, { ...options, loras });
     await writeManifest(place, manifest);
   } finally {
     for (const checkpoint of opened) await checkpoint.close();
@@ -89,7 +95,7 @@ async function chosenFiles(
   root: string,
   { files: chosen, into }: Pick<ImportOptions, 'files' | 'into'>,
 ): Promise<string[]> {
-  if (chosen === undefined) return (await listFiles(root, maxDepth)).sort();
+  if (chosen === undefined) return (await filesBelow(root)).sort();
   const files = chosen.map((file) => resolve(root, file));
   const isOutside = (file: string): boolean =>
     relative(root, file).split(sep)[0] === '..' || !file.startsWith(root);
@@ -104,17 +110,21 @@ async function chosenFiles(
   return files.sort();
 }
 
-async function listFiles(folder: string, depth: number): Promise<string[]> {
+/**
+ * Files that an import of a folder looks at.
+ * @throws PusaError MODEL_NOT_FOUND when there are too many
+ */
+export async function filesBelow(folder: string, depth = maxDepth): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory() && depth > 0) files.push(...(await listFiles(path, depth - 1)));
+    if (entry.isDirectory() && depth > 0) files.push(...(await filesBelow(path, depth - 1)));
     else if (entry.isFile() || entry.isSymbolicLink()) files.push(path);
     if (files.length > maxFiles) {
       throw new PusaError(
         'MODEL_NOT_FOUND',
-        `"${folder}" holds too many files.`,
-        'Choose the folder of one model.',
+        `"${folder}" holds more than ${maxFiles} files.`,
+        'Choose the folder of one model, or name its files one by one.',
       );
     }
   }
@@ -125,6 +135,11 @@ async function listFiles(folder: string, depth: number): Promise<string[]> {
 async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Promise<Found> {
   const parts: Recognised[] = [];
   const shards = new Set<string>();
+  const piece = files.find((file) => {
+    const whole = wholeOfPiece(file);
+    return whole !== null && !files.includes(join(dirname(file), whole));
+  });
+  if (piece !== undefined) await openCheckpoint(piece);
   // Indexes first: what they name are parts of a model, no models.
   const candidates = files.filter((file) => checkpointNames.test(file) && !file.endsWith(convertedEnding));
   for (const file of candidates.sort((a, b) => Number(b.endsWith('.json')) - Number(a.endsWith('.json')))) {
@@ -132,7 +147,7 @@ async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Pro
     const checkpoint = await openCheckpoint(file);
     opened.push(checkpoint);
     if (file.endsWith('.json')) for (const shard of checkpoint.files) shards.add(shard);
-    parts.push(recognise(checkpoint));
+    parts.push(recogniseAmong(checkpoint, candidates.length));
   }
   const one = <F extends Recognised['family']>(family: F, what: string): Part<F> => {
     const candidates = parts.filter((part): part is Part<F> => part.family === family);
@@ -141,7 +156,7 @@ async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Pro
       throw new PusaError(
         'CHECKPOINT_WRONG_FAMILY',
         `There is more than one ${what}: ${names}.`,
-        'Choose the files to use, or move the others to another folder.',
+        'Name the files to use one by one, or move the others to another folder.',
       );
     }
     const [part] = candidates;
@@ -151,7 +166,7 @@ async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Pro
       'CHECKPOINT_INCOMPLETE',
       `There is no ${what} among the files.`,
       other === undefined
-        ? 'A model is a diffusion model, a VAE and a UMT5 encoder as .safetensors, .gguf or .pth, with spiece.model or tokenizer.json.'
+        ? take[family]
         : `"${basename(other)}" cannot be read; take the .safetensors file of the same network.`,
     );
   };
@@ -164,7 +179,44 @@ async function recogniseAll(files: readonly string[], opened: Checkpoint[]): Pro
     loras: parts
       .filter((part) => part.family === 'lora')
       .map(({ checkpoint }) => ({ checkpoint, expert: pair === null ? null : expertNamed(checkpoint) })),
+    converted: new Map(),
   };
+}
+
+/** As {@link recognise}; of several files one may only lie there by chance. */
+function recogniseAmong(checkpoint: Checkpoint, files: number): Recognised {
+  try {
+    return recognise(checkpoint);
+  } catch (thrown) {
+    if (!(thrown instanceof PusaError) || thrown.code !== 'CHECKPOINT_WRONG_FAMILY' || files === 1)
+      throw thrown;
+    throw new PusaError(
+      thrown.code,
+      thrown.message,
+      `${thrown.remedy} If it is not meant to be a part of the model, name the files to use one by one.`,
+    );
+  }
+}
+
+/** The strengths a person chose, by real path. @throws PusaError LORA_MISMATCH of a file that is no LoRA among them */
+async function chosenLoras(
+  { loras }: Found,
+  chosen: NonNullable<ImportOptions['loras']> = new Map(),
+): Promise<NonNullable<ImportOptions['loras']>> {
+  const there = new Set(await Promise.all(loras.map(({ checkpoint }) => realpath(checkpoint.path))));
+  const byRealPath = new Map<string, { readonly strength: number; readonly live: boolean }>();
+  for (const [path, choice] of chosen) {
+    const real = await realpath(path).catch(() => path);
+    if (!there.has(real)) {
+      throw new PusaError(
+        'LORA_MISMATCH',
+        `"${basename(path)}" is given a strength, but is no LoRA among the files.`,
+        'Name the file of a LoRA.',
+      );
+    }
+    byRealPath.set(real, choice);
+  }
+  return byRealPath;
 }
 
 async function checkTogether({ dit, vae, umt5, loras }: Found): Promise<void> {
@@ -189,58 +241,78 @@ async function checkTogether({ dit, vae, umt5, loras }: Found): Promise<void> {
 /** What a converted file remembers of its source. */
 const madeOf = 'pusa.made_of';
 
-/** Every part in a number format that graphs can use, converted where it is not. */
+/** Every part in a number format that graphs can use, converted where it is not; first it is seen whether all fits. */
 async function convertAll(found: Found, opened: Checkpoint[], options: ImportOptions): Promise<Found> {
-  const usable = async (checkpoint: Checkpoint): Promise<Checkpoint> => {
+  const { dit, lowNoise, vae, umt5, loras } = found;
+  const parts = [dit, ...(lowNoise === null ? [] : [lowNoise]), vae, umt5, ...loras];
+  const made = new Map<Checkpoint, Checkpoint>();
+  const missing: Conversion[] = [];
+  for (const { checkpoint } of parts) {
     // Bytes beside the weights, such as a tokenizer, are no matter of number formats.
     const weights = [...checkpoint.entries.values()].filter(({ dtype }) => dtype !== 'U8');
-    if (weights.every(isInPlace)) return checkpoint;
-    const converted = await convert(checkpoint, options);
+    if (weights.every(isInPlace)) continue;
+    const conversion = await conversionOf(checkpoint, options);
+    const known = await openCheckpoint(conversion.path).catch(() => null);
+    if (known !== null) opened.push(known);
+    if (known?.metadata[madeOf] === conversion.source) made.set(checkpoint, known);
+    else missing.push(conversion);
+  }
+  await checkSpace(missing);
+  for (const { checkpoint, path, source } of missing) {
+    const { onConvert, signal } = options;
+    const name = basename(checkpoint.path);
+    await convertCheckpoint(checkpoint, path, {
+      precision: 'F16',
+      metadata: { ...ownMetadata(checkpoint), [madeOf]: source },
+      ...(onConvert ? { onBytes: (done: number, total: number) => onConvert(name, done, total) } : {}),
+      signal,
+    });
+    const converted = await openCheckpoint(path);
     opened.push(converted);
-    return converted;
-  };
-  const loras: FoundLora[] = [];
-  for (const { checkpoint, expert } of found.loras)
-    loras.push({ checkpoint: await usable(checkpoint), expert });
-  const { lowNoise } = found;
+    made.set(checkpoint, converted);
+  }
+  const usable = <P extends { readonly checkpoint: Checkpoint }>(part: P): P => ({
+    ...part,
+    checkpoint: made.get(part.checkpoint) ?? part.checkpoint,
+  });
   return {
-    dit: { ...found.dit, checkpoint: await usable(found.dit.checkpoint) },
-    lowNoise: lowNoise === null ? null : { ...lowNoise, checkpoint: await usable(lowNoise.checkpoint) },
-    vae: { ...found.vae, checkpoint: await usable(found.vae.checkpoint) },
-    umt5: { ...found.umt5, checkpoint: await usable(found.umt5.checkpoint) },
-    loras,
+    dit: usable(dit),
+    lowNoise: lowNoise === null ? null : usable(lowNoise),
+    vae: usable(vae),
+    umt5: usable(umt5),
+    loras: loras.map(usable),
+    converted: new Map([...made].map(([from, to]) => [to.path, from.path])),
   };
 }
 
-async function convert(checkpoint: Checkpoint, options: ImportOptions): Promise<Checkpoint> {
-  const { onConvert, signal, into } = options;
+/** A file to be converted, where the result goes and what it remembers of its source. */
+interface Conversion {
+  readonly checkpoint: Checkpoint;
+  readonly path: string;
+  readonly source: string;
+}
+
+async function conversionOf(checkpoint: Checkpoint, { into }: ImportOptions): Promise<Conversion> {
   const path =
     into === undefined ? `${checkpoint.path}${convertedEnding}` : await convertedPath(into, checkpoint.path);
-  const name = basename(checkpoint.path);
   const stats = await Promise.all(checkpoint.files.map((file) => stat(file)));
   const source = stats.map(({ size, mtimeMs }) => `${size}@${Math.floor(mtimeMs)}`).join(' ');
-  const known = await openCheckpoint(path).catch(() => null);
-  if (known?.metadata[madeOf] === source) return known;
-  await known?.close();
-  const values = [...checkpoint.entries.values()].reduce(
-    (sum, { shape }) => sum + shape.reduce((product, side) => product * side, 1),
-    0,
+  return { checkpoint, path, source };
+}
+
+/** @throws PusaError DISK_FULL when the results do not fit; all lie on one disk */
+async function checkSpace(missing: readonly Conversion[]): Promise<void> {
+  const [first] = missing;
+  if (first === undefined) return;
+  const bytes = missing.reduce((sum, { checkpoint }) => sum + convertedBytes(checkpoint), 0);
+  const { bavail, bsize } = await statfs(dirname(first.path));
+  if (bavail * bsize >= bytes) return;
+  const names = missing.map(({ checkpoint }) => `"${basename(checkpoint.path)}"`).join(' and ');
+  throw new PusaError(
+    'DISK_FULL',
+    `${names} cannot be used as stored and must be converted, which takes ${(bytes / 1e9).toFixed(1)} GB on the disk of "${dirname(first.path)}"; ${((bavail * bsize) / 1e9).toFixed(1)} GB are free.`,
+    'Free space there, or take the fp16 or bf16 files of the same model, which are used where they lie.',
   );
-  const { bavail, bsize } = await statfs(dirname(path));
-  if (bavail * bsize < 2 * values) {
-    throw new PusaError(
-      'DISK_FULL',
-      `"${name}" has to be converted, which takes ${((2 * values) / 1e9).toFixed(1)} GB on its disk; ${((bavail * bsize) / 1e9).toFixed(1)} GB are free.`,
-      'Free space there, or move the model to a larger disk.',
-    );
-  }
-  await bakeCheckpoint(checkpoint, path, {
-    precision: 'F16',
-    metadata: { ...ownMetadata(checkpoint), [madeOf]: source },
-    ...(onConvert ? { onBytes: (done: number, total: number) => onConvert(name, done, total) } : {}),
-    signal,
-  });
-  return openCheckpoint(path);
 }
 
 /** In a folder of its own for each source: files of different folders may have one name. */
@@ -270,7 +342,7 @@ async function findTokenizer(
       'Take spiece.model or tokenizer.json from the same model.',
     );
   };
-  if (checkpoint.entries.get(tokenizerTensor)?.dtype === 'U8') {
+  if (carriesTokenizer(checkpoint)) {
     check(await checkpoint.readBytes(tokenizerTensor));
     return { from: 'tensor', name: tokenizerTensor };
   }
@@ -284,9 +356,9 @@ async function findTokenizer(
     throw new PusaError(
       'CHECKPOINT_INCOMPLETE',
       'There is no tokenizer among the files.',
-      'Put spiece.model or tokenizer.json of google/umt5-xxl beside the text encoder.',
+      `${take.tokenizer} Put it beside the text encoder, or name it too.`,
     );
   }
-  check(new Uint8Array(await readFile(path)));
+  check(await readTokenizerFile(path));
   return { from: 'file', path };
 }

@@ -57,6 +57,28 @@ const ggufT5Rules: readonly (readonly [RegExp, string])[] = [
   [/^enc\.blk\.(\d+)\.ffn_down\./, 'blocks.$1.ffn.fc2.'],
 ];
 
+/** Layers of one stage of the decoder, its resampling included: Diffusers numbers stages, Wan all layers through. */
+const layersOfStage = 4;
+const vaeRules: readonly (readonly [RegExp, string])[] = [
+  [/^quant_conv\./, 'conv1.'],
+  [/^post_quant_conv\./, 'conv2.'],
+  [/^(encoder|decoder)\.conv_in\./, '$1.conv1.'],
+  [/^(encoder|decoder)\.norm_out\./, '$1.head.0.'],
+  [/^(encoder|decoder)\.conv_out\./, '$1.head.2.'],
+  [/^(encoder|decoder)\.mid_block\.resnets\.0\./, '$1.middle.0.'],
+  [/^(encoder|decoder)\.mid_block\.attentions\.0\./, '$1.middle.1.'],
+  [/^(encoder|decoder)\.mid_block\.resnets\.1\./, '$1.middle.2.'],
+  [/^encoder\.down_blocks\.(\d+)\./, 'encoder.downsamples.$1.'],
+];
+/** Inside a residual block. */
+const residualRules: readonly (readonly [RegExp, string])[] = [
+  [/^(.+\.\d+\.)norm1\./, '$1residual.0.'],
+  [/^(.+\.\d+\.)conv1\./, '$1residual.2.'],
+  [/^(.+\.\d+\.)norm2\./, '$1residual.3.'],
+  [/^(.+\.\d+\.)conv2\./, '$1residual.6.'],
+  [/^(.+\.\d+\.)conv_shortcut\./, '$1shortcut.'],
+];
+
 function rename(name: string, rules: readonly (readonly [RegExp, string])[]): string {
   const rule = rules.find(([pattern]) => pattern.test(name));
   return rule === undefined ? name : name.replace(rule[0], rule[1]);
@@ -70,6 +92,20 @@ export function ditName(name: string): string {
 /** The official UMT5 name of a tensor under Wan's, Hugging Face's or GGUF's naming (spec §5). */
 export function umt5Name(name: string): string {
   return rename(name, [...umt5Rules, ...ggufT5Rules]);
+}
+
+/** The official VAE name of a tensor under official, Comfy or Diffusers naming (spec §4.3); Wan2.2's has official ones only. */
+export function vaeName(name: string): string {
+  const bare = stripPrefix(name);
+  const up = /^decoder\.up_blocks\.(\d{1,2})\.(?:resnets\.(\d{1,2})|upsamplers\.0)\.(.+)$/.exec(bare);
+  if (up !== null) {
+    const [, stage, block, rest] = up;
+    const layer = layersOfStage * Number(stage) + Number(block ?? layersOfStage - 1);
+    return rename(`decoder.upsamples.${layer}.${rest!}`, residualRules);
+  }
+  const official = rename(bare, vaeRules);
+  // Official names have residual blocks already: only what was renamed has others.
+  return official === bare ? bare : rename(official, residualRules);
 }
 
 /**
@@ -91,7 +127,7 @@ export function renamed(checkpoint: Checkpoint, nameOf: (name: string) => string
     files: checkpoint.files,
     metadata: checkpoint.metadata,
     entries,
-    read: (name) => checkpoint.read(original(name)),
+    read: (name, span) => checkpoint.read(original(name), span),
     readBytes: (name) => checkpoint.readBytes(original(name)),
     close: () => checkpoint.close(),
   };

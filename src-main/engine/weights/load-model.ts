@@ -1,12 +1,13 @@
 import type { Denoiser, TextEncoder, VideoCodec } from '../networks.ts';
 import { planMemory, type MemoryInput, type MemoryPlan, type ModelNeeds } from '../../core/plan/memory.ts';
+import type { CodecNeeds } from '../../core/plan/tiles.ts';
 import type { Provider, Runtime } from '../runtime/runtime.ts';
 import { createTokenizer } from '../text/tokenizer.ts';
 import { attachLoras, checkpointWeights, commonFolder } from '../wan/checkpoint-weights.ts';
 import { createDenoiser } from '../wan/dit.ts';
 import { createExperts } from '../wan/experts.ts';
 import { createTextEncoder } from '../wan/umt5.ts';
-import { createVideoCodec, decoderBytesPerCell } from '../wan/vae.ts';
+import { createVideoCodec, decoderNeeds } from '../wan/vae.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { expertOf, type Expert, type Manifest } from './manifest.ts';
 import { readModelNeeds } from './model-needs.ts';
@@ -17,8 +18,8 @@ export interface LoadedModel {
   /** SHA-256 of the package in hex. */
   readonly hash: string;
   readonly provider: Provider;
-  /** Forecast of the autoencoder's memory in bytes for each latent pixel of a frame (or tile). */
-  readonly codecBytesPerCell: number;
+  /** What the autoencoder takes up while it decodes. */
+  readonly codecNeeds: CodecNeeds;
   /** How the networks are run at a level of `planMemory`, and what that takes. */
   plan(level?: number): Promise<MemoryPlan>;
   /** @param level as for `plan`; asking for another one makes the network anew and releases the old one */
@@ -88,7 +89,7 @@ export function loadModel(
   return {
     hash: manifest.hash,
     provider: runtime.provider,
-    codecBytesPerCell: decoderBytesPerCell(manifest.vae.config),
+    codecNeeds: decoderNeeds(manifest.vae.config),
 
     plan,
 

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { PusaError } from '../../core/errors.ts';
 import { clip, type Checkpoint, type TensorEntry } from './checkpoint.ts';
 import { ditName, stripPrefix } from './key-maps.ts';
+import { take } from './recognise-checks.ts';
 
 /** A low-rank change of one linear layer: ΔW = scale · up · down. */
 export interface LoraLayer {
@@ -24,12 +25,6 @@ export interface Lora {
   readonly diffs: ReadonlyMap<string, string>;
 }
 
-/**
- * `full`: scale 1 where there is no alpha, and `diff*` tensors are added (LightX2V, ComfyUI).
- * `pusa-loader`: scale 1/rank where there is no alpha in up/down naming, `diff*` ignored (Pusa's scripts).
- */
-export type LoraRule = 'full' | 'pusa-loader';
-
 /** A LoRA with its strength. */
 export interface AppliedLora {
   readonly lora: Lora;
@@ -42,6 +37,12 @@ const matrixPattern = /^(.+)\.lora_(A|B|down|up)(?:\.default)?\.weight$/;
 export function looksLikeLora(names: Iterable<string>): boolean {
   for (const name of names) if (matrixPattern.test(name)) return true;
   return false;
+}
+
+/** Official name of the layer that a matrix of a LoRA changes, null of other tensors. */
+export function loraLayer(name: string): string | null {
+  const layer = matrixPattern.exec(name)?.[1];
+  return layer === undefined ? null : layerName(layer);
 }
 
 /**
@@ -126,64 +127,9 @@ export function checkLoraFits(lora: Lora, shapeOf: (name: string) => readonly nu
   }
 }
 
-/** ΔW = `loraScale` · up · down at strength 1 (spec §2). */
-export function loraScale(layer: LoraLayer, rule: LoraRule = 'full'): number {
-  if (layer.alpha !== null) return layer.alpha / layer.rank;
-  const upDownNaming = layer.down.name.includes('lora_down');
-  return rule === 'pusa-loader' && upDownNaming ? 1 / layer.rank : 1;
-}
-
-/**
- * A base tensor with LoRAs merged in: float32 throughout; the caller casts.
- * @param name official tensor name
- * @returns a new array, row-major in the base tensor's shape
- */
-export async function mergedTensor(
-  base: Checkpoint,
-  name: string,
-  loras: readonly AppliedLora[],
-  rule: LoraRule = 'full',
-): Promise<Float32Array> {
-  const values = await base.read(name);
-  for (const { lora, strength } of loras) {
-    const layer = name.endsWith('.weight') ? lora.layers.get(name.slice(0, -'.weight'.length)) : undefined;
-    if (layer !== undefined) {
-      const [down, up] = [
-        await lora.checkpoint.read(layer.down.name),
-        await lora.checkpoint.read(layer.up.name),
-      ];
-      addProduct(values, up, down, layer.rank, strength * loraScale(layer, rule));
-    }
-    const diff = rule === 'full' ? lora.diffs.get(name) : undefined;
-    if (diff !== undefined) {
-      const change = await lora.checkpoint.read(diff);
-      for (let i = 0; i < values.length; i++) values[i]! += strength * change[i]!;
-    }
-  }
-  return values;
-}
-
-/** target [out, in] += scale · up [out, rank] · down [rank, in], each row accumulated in float32. */
-function addProduct(
-  target: Float32Array,
-  up: Float32Array,
-  down: Float32Array,
-  rank: number,
-  scale: number,
-): void {
-  const rows = up.length / rank;
-  const columns = down.length / rank;
-  const row = new Float32Array(columns);
-  for (let o = 0; o < rows; o++) {
-    row.fill(0);
-    for (let r = 0; r < rank; r++) {
-      const factor = up[o * rank + r]!;
-      const from = r * columns;
-      for (let i = 0; i < columns; i++) row[i]! += factor * down[from + i]!;
-    }
-    const at = o * columns;
-    for (let i = 0; i < columns; i++) target[at + i]! += scale * row[i]!;
-  }
+/** ΔW = `loraScale` · up · down at strength 1, as LightX2V and ComfyUI count it (spec §2). */
+export function loraScale({ alpha, rank }: Pick<LoraLayer, 'alpha' | 'rank'>): number {
+  return alpha === null ? 1 : alpha / rank;
 }
 
 function layerName(name: string): string {
@@ -206,18 +152,14 @@ function wrong(
   code: 'CHECKPOINT_WRONG_FAMILY' | 'CHECKPOINT_INCOMPLETE' | 'CHECKPOINT_INVALID',
   what: string,
 ): PusaError {
-  return new PusaError(
-    code,
-    `"${basename(checkpoint.path)}" ${what}.`,
-    'Take a LoRA for Wan2.1 text-to-video in PEFT or up/down naming, for example Pusa V1.',
-  );
+  return new PusaError(code, `"${basename(checkpoint.path)}" ${what}.`, take.lora);
 }
 
 function mismatch(lora: Lora, what: string): PusaError {
   return new PusaError(
     'LORA_MISMATCH',
     `The LoRA "${basename(lora.checkpoint.path)}" does not fit this model: ${what}.`,
-    'Use a LoRA made for this base: Pusa V1 belongs to Wan2.1-T2V-14B.',
+    'Use a LoRA made for this model: Pusa V1 belongs to Wan2.1 T2V 14B, and Pusa-Wan2.2-V1 to Wan2.2 T2V A14B.',
   );
 }
 

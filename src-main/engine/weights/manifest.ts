@@ -31,7 +31,7 @@ const outerPath = z
 const filePath = z.union([innerPath, outerPath]);
 
 /** A file of the package as it was at import: inside its folder, or where it lies. */
-export const packageFileSchema = z.strictObject({
+const packageFileSchema = z.strictObject({
   path: filePath,
   bytes: z.int().min(1),
   sha256,
@@ -96,7 +96,7 @@ const lorasSchema = z
 const expertSchema = z.enum(['high', 'low']);
 
 /** How a package was made from a pristine one. */
-const bakedSchema = z.strictObject({
+export const bakedSchema = z.strictObject({
   precision: z.enum(['F32', 'F16', 'int8', 'int4']),
   /** Numbers under one scale; null for floats. */
   blockSize: z.int().min(2).max(4096).nullable(),
@@ -119,6 +119,9 @@ const bakedSchema = z.strictObject({
     .array(z.strictObject({ expert: expertSchema, name: z.string().min(1).max(255), error: finite.min(0) }))
     .max(20_000),
 });
+
+/** @see bakedSchema */
+export type Baked = z.infer<typeof bakedSchema>;
 
 const partsSchema = z.strictObject({
   version: z.union([z.literal(1), z.literal(2)]),

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { PusaError } from '../../core/errors.ts';
 import { clip, type Checkpoint } from './checkpoint.ts';
+import { bakedSchema, type Baked } from './manifest.ts';
 
 /** Upper bounds of the numbers a checkpoint's metadata may state. */
 const limits: Readonly<Record<string, number>> = {
@@ -45,9 +46,32 @@ export function metadataNumber(checkpoint: Checkpoint, key: string): number | nu
 }
 
 /** A line of text from `__metadata__`, null where the file does not state it. */
-export function metadataText(checkpoint: Checkpoint, key: string): string | null {
+function metadataText(checkpoint: Checkpoint, key: string): string | null {
   const text = checkpoint.metadata[key]?.replaceAll(/\p{C}+/gu, ' ').trim();
   return text === undefined || text === '' ? null : text.slice(0, 200);
+}
+
+/** Key of what stands in a baked file: how it was made, as JSON. The file alone must not be taken for a pristine one. */
+export const bakedKey = 'pusa.baked';
+
+/**
+ * How a diffusion model's file was baked, from its metadata; null for one that was not. The errors of its layers are
+ * not in the file.
+ * @throws PusaError CHECKPOINT_INVALID
+ */
+export function bakedOf({ path, metadata }: Pick<Checkpoint, 'path' | 'metadata'>): Baked | null {
+  const text = metadata[bakedKey];
+  if (text === undefined) return null;
+  try {
+    return bakedSchema.parse({ ...(JSON.parse(text) as object), layers: [] });
+  } catch (cause) {
+    throw new PusaError(
+      'CHECKPOINT_INVALID',
+      `"${basename(path)}" does not say in a way that can be understood how it was made.`,
+      'Bake it again from the model it was made from.',
+      { cause },
+    );
+  }
 }
 
 /** What a model says about itself beyond its tensors; Wan2.1's and Pusa's published values where it is silent. */

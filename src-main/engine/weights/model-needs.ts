@@ -1,8 +1,7 @@
 import type { Provider } from '../../core/contract/device.ts';
 import type { ModelNeeds, WeightBytes } from '../../core/plan/memory.ts';
 import { patch } from '../wan/dit-config.ts';
-import { vaeStride } from '../wan/vae-config.ts';
-import { decoderBytesPerCell } from '../wan/vae.ts';
+import { decoderNeeds } from '../wan/vae.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { expertsOf } from './manifest.ts';
 import type { ModelPackage } from './package.ts';
@@ -13,11 +12,7 @@ import type { ModelPackage } from './package.ts';
  */
 export async function readModelNeeds(modelPackage: ModelPackage, provider: Provider): Promise<ModelNeeds> {
   const { manifest } = modelPackage;
-  const [dit, text, vae] = [
-    await modelPackage.openDit(),
-    await modelPackage.openTextEncoder(),
-    await modelPackage.openVae(),
-  ];
+  const [dit, text] = [await modelPackage.openDit(), await modelPackage.openTextEncoder()];
   const loras = (await modelPackage.openLoras()).map(({ checkpoint }) => checkpoint);
   try {
     const { dim, ffnDim, heads, layers, textLength } = manifest.dit.config;
@@ -31,14 +26,10 @@ export async function readModelNeeds(modelPackage: ModelPackage, provider: Provi
       block: { ...plus(network.block, times(all, 1 / layers)), loading: packedAnew(dit) / layers },
       rest: network.rest,
       text: textNeeds(text, provider, manifest.textEncoder.config),
-      vae: {
-        weights: sumOf(vae, provider),
-        bytesPerCell: decoderBytesPerCell(manifest.vae.config),
-        stride: vaeStride(manifest.vae.config),
-      },
+      vae: decoderNeeds(manifest.vae.config),
     };
   } finally {
-    for (const checkpoint of [dit, text, vae, ...loras]) await checkpoint.close();
+    for (const checkpoint of [dit, text, ...loras]) await checkpoint.close();
   }
 }
 
@@ -91,16 +82,10 @@ function byBlock(
 function textNeeds(
   checkpoint: Checkpoint,
   provider: Provider,
-  { layers, ffnDim }: { readonly layers: number; readonly ffnDim: number },
+  { dim, ffnDim, heads, layers }: Omit<ModelNeeds['text'], 'layer'>,
 ): ModelNeeds['text'] {
   // The table of embeddings is read row by row and never loaded.
-  return { layer: byBlock([checkpoint], provider).block, layers, ffnDim };
-}
-
-function sumOf({ entries }: Checkpoint, provider: Provider): WeightBytes {
-  return [...entries.values()]
-    .map((entry) => weightBytes(entry, provider))
-    .reduce(plus, { loaded: 0, mapped: 0 });
+  return { layer: byBlock([checkpoint], provider).block, layers, dim, ffnDim, heads };
 }
 
 function plus(a: WeightBytes, b: WeightBytes): WeightBytes {

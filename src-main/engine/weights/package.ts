@@ -4,8 +4,6 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import { parseSpiece } from '../text/spiece.ts';
-import { parseTokenizerJson } from '../text/tokenizer-json.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { readLora, type Lora } from './lora.ts';
 import {
@@ -19,6 +17,7 @@ import {
 } from './manifest.ts';
 import { recognise, type Recognised } from './recognise.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
+import { readTokenizerFile } from './tokenizer-file.ts';
 
 export type { Manifest } from './manifest.ts';
 
@@ -91,8 +90,7 @@ export async function openPackage(folder: string): Promise<ModelPackage> {
     },
     async readTokenizer() {
       const { tokenizer } = manifest;
-      if (tokenizer.from === 'file')
-        return new Uint8Array(await readFile(resolve(root, tokenizer.file.path)));
+      if (tokenizer.from === 'file') return readTokenizerFile(resolve(root, tokenizer.file.path));
       const checkpoint = await openCheckpoint(resolve(root, manifest.textEncoder.open));
       try {
         return await checkpoint.readBytes(tokenizer.name);
@@ -150,11 +148,6 @@ export async function hashFile(path: string, onBytes?: (done: number) => void): 
     onBytes?.((done += piece.length));
   }
   return hash.digest('hex');
-}
-
-/** Number of pieces of a tokenizer file. @throws PusaError TOKENIZER_INVALID */
-export function tokenizerPieces(bytes: Uint8Array): number {
-  return (bytes[0] === 0x7b ? parseTokenizerJson(bytes) : parseSpiece(bytes)).pieces.length;
 }
 
 async function openFolder(folder: string): Promise<{ root: string; manifest: Manifest }> {

@@ -19,7 +19,18 @@ export interface PickledStorage {
 }
 
 /** What the pickle says is not what a file of weights says; the sentence goes on after "because". */
-export class PickleRefused extends Error {}
+export class PickleRefused extends Error {
+  /** What to do, where the file is not merely damaged. */
+  readonly remedy: string | undefined;
+
+  constructor(message: string, remedy?: string) {
+    super(message);
+    this.remedy = remedy;
+  }
+}
+
+const takeAnother =
+  'Take the .safetensors file of the same model instead. Do not open this one with other programs unless you trust who made it: they may run what it asks for.';
 
 /** Where a tuple or a list of items begins on the stack. */
 const mark = Symbol('mark');
@@ -214,7 +225,10 @@ class Unpickler {
         this.#pop();
         return;
       default:
-        throw new PickleRefused(`its pickle has the operation 0x${code.toString(16)}, which no weights need`);
+        throw new PickleRefused(
+          `it holds an instruction that weights do not need (0x${code.toString(16)})`,
+          takeAnother,
+        );
     }
   }
 
@@ -302,7 +316,10 @@ function rebuild(callee: unknown, args: unknown): unknown {
     }
     default:
       // A pickle can name any function of any program: none is ever called.
-      throw new PickleRefused(`it wants to call "${clip(name)}", which is not needed to read weights`);
+      throw new PickleRefused(
+        `it asks to run "${clip(name)}", which is not needed to read weights`,
+        takeAnother,
+      );
   }
 }
 

@@ -5,9 +5,11 @@ import type { Inventory } from './inventory.ts';
 
 /** Which file to take instead of one that cannot be used. */
 export const take = {
-  dit: 'Take a text-to-video model: of Wan2.1, for example wan2.1_t2v_14B_bf16.safetensors, both experts of Wan2.2 T2V A14B, or Wan2.2 TI2V 5B.',
-  vae: 'Take the VAE of Wan2.1, for example wan_2.1_vae.safetensors, or for the 5B model wan2.2_vae.safetensors.',
-  umt5: 'Take the UMT5-XXL encoder, for example umt5_xxl_fp16.safetensors.',
+  dit: 'Take a text-to-video model: wan2.1_t2v_14B_fp16.safetensors or wan2.1_t2v_1.3B_fp16.safetensors of Comfy-Org/Wan_2.1_ComfyUI_repackaged, both experts of Wan2.2 T2V A14B, or wan2.2_ti2v_5B_fp16.safetensors.',
+  vae: 'Take wan_2.1_vae.safetensors of Comfy-Org/Wan_2.1_ComfyUI_repackaged or Wan2.1_VAE.pth of Wan-AI/Wan2.1-T2V-14B; for the 5B model wan2.2_vae.safetensors of Comfy-Org/Wan_2.2_ComfyUI_Repackaged.',
+  umt5: 'Take models_t5_umt5-xxl-enc-bf16.pth of Wan-AI/Wan2.1-T2V-14B, or umt5_xxl_fp16.safetensors of Comfy-Org/Wan_2.1_ComfyUI_repackaged.',
+  lora: 'Take a LoRA for Wan text-to-video, for example Pusa/Wan21_PusaV1_LoRA_14B_rank512_bf16.safetensors of Kijai/WanVideo_comfy.',
+  tokenizer: 'Take spiece.model from the folder google/umt5-xxl of Wan-AI/Wan2.1-T2V-14B.',
   any: 'Take the files of Wan2.1 or Wan2.2 text-to-video: the diffusion model, its VAE and the UMT5-XXL encoder.',
 } as const;
 
@@ -41,10 +43,18 @@ export function checkInventory(checkpoint: Checkpoint, inventory: Inventory, rem
 
 function incomplete(checkpoint: Checkpoint, missing: readonly string[], remedy: string): PusaError {
   const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
+  const shards = /-\d{5}-of-(\d{5})\.safetensors$/.exec(checkpoint.path)?.[1];
+  if (shards !== undefined) {
+    return new PusaError(
+      'CHECKPOINT_INCOMPLETE',
+      `"${basename(checkpoint.path)}" is one of the ${Number(shards)} files of a model.`,
+      'Put all of them and the .index.json of the same page into one folder, and choose the .index.json or the folder.',
+    );
+  }
   return new PusaError(
     'CHECKPOINT_INCOMPLETE',
     `"${basename(checkpoint.path)}" is not whole: "${clip(missing[0]!)}"${more} is missing.`,
-    `Download it again; a model in several files is opened by its .index.json. ${remedy}`,
+    `Download it again. ${remedy}`,
   );
 }
 

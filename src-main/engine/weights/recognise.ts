@@ -5,8 +5,8 @@ import type { Umt5Config } from '../wan/umt5-config.ts';
 import type { VaeConfig } from '../wan/vae-config.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { ditInventory, umt5Inventory } from './inventory.ts';
-import { ditName, renamed, stripPrefix, umt5Name } from './key-maps.ts';
-import { looksLikeLora } from './lora.ts';
+import { ditName, renamed, umt5Name, vaeName } from './key-maps.ts';
+import { looksLikeLora, loraLayer } from './lora.ts';
 import { metadataNumber } from './model-metadata.ts';
 import { checkInventory, shapesOf, take, wrongFamily } from './recognise-checks.ts';
 import { vaeConfig } from './recognise-vae.ts';
@@ -18,6 +18,7 @@ export type Recognised =
   | { readonly family: 'umt5'; readonly config: Umt5Config; readonly checkpoint: Checkpoint }
   | { readonly family: 'lora'; readonly checkpoint: Checkpoint };
 
+const wanLayer = /^blocks\.\d+\.(self_attn|cross_attn|ffn)\./;
 const headWidth = 128;
 const wanTextLength = 512;
 
@@ -27,7 +28,10 @@ const wanTextLength = 512;
  */
 export function recognise(checkpoint: Checkpoint): Recognised {
   const names = [...checkpoint.entries.keys()];
-  if (looksLikeLora(names)) return { family: 'lora', checkpoint };
+  if (looksLikeLora(names)) {
+    if (names.some((name) => wanLayer.test(loraLayer(name) ?? ''))) return { family: 'lora', checkpoint };
+    throw wrongFamily(checkpoint, 'it is a LoRA of another model than Wan', take.lora);
+  }
 
   const dit = renamed(checkpoint, ditName);
   const has = (view: Checkpoint, name: string): boolean => view.entries.has(name);
@@ -38,7 +42,7 @@ export function recognise(checkpoint: Checkpoint): Recognised {
   if (has(umt5, 'token_embedding.weight') || has(umt5, 'blocks.0.attn.q.weight')) {
     return { family: 'umt5', config: umt5Config(umt5), checkpoint: umt5 };
   }
-  const vae = renamed(checkpoint, stripPrefix);
+  const vae = renamed(checkpoint, vaeName);
   if (names.some((name) => /^(first_stage_model\.|vae\.)?(encoder|decoder)\./.test(name))) {
     return { family: 'vae', config: vaeConfig(vae), checkpoint: vae };
   }

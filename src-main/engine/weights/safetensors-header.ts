@@ -84,7 +84,7 @@ function parseEntry(
   if (begin > end || end > fileSize - dataStart) {
     throw invalid(
       file,
-      `"${shown}" claims bytes ${begin} to ${end} of a data section of ${fileSize - dataStart}; the file is damaged or was not downloaded whole`,
+      `it is damaged or was not downloaded whole ("${shown}" claims bytes ${begin} to ${end} of ${fileSize - dataStart})`,
     );
   }
   // A product beyond 2^53 is inexact, but then far beyond any file, so the comparison below still refuses it.

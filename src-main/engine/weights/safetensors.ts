@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path';
+import { PusaError } from '../../core/errors.ts';
 import { clip, invalid, type Checkpoint } from './checkpoint.ts';
 import { parseHeader } from './safetensors-header.ts';
 import { readShardIndex } from './shard-index.ts';
@@ -25,7 +26,9 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
   const index = await readShardIndex(indexPath);
   const headers: FileHeader[] = [];
   for (const [file, names] of index.shards) {
-    const header = await readHeader(file);
+    const header = await readHeader(file).catch((thrown: unknown) => {
+      throw isMissing(thrown) ? missingShard(indexPath, file, index.shards.size) : thrown;
+    });
     for (const name of names) {
       if (!header.entries.has(name)) {
         throw invalid(
@@ -45,6 +48,18 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
     headers.push(header);
   }
   return openFiles(indexPath, headers);
+}
+
+function isMissing(thrown: unknown): boolean {
+  return thrown instanceof PusaError && thrown.code === 'FILE_NOT_FOUND';
+}
+
+function missingShard(index: string, file: string, count: number): PusaError {
+  return new PusaError(
+    'CHECKPOINT_INCOMPLETE',
+    `"${basename(file)}" is missing: it is one of the ${count} files of the model.`,
+    `Download it from the same page into the folder of "${basename(index)}".`,
+  );
 }
 
 function readHeader(path: string): Promise<FileHeader> {

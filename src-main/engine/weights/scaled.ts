@@ -26,13 +26,14 @@ export function withScales(checkpoint: Checkpoint): Checkpoint {
   return {
     ...checkpoint,
     entries,
-    async read(name) {
-      const values = await checkpoint.read(name);
+    async read(name, span) {
+      const values = await checkpoint.read(name, span);
       const scale = scales.get(name);
       if (scale === undefined) return values;
       const { shape, bytes } = checkpoint.entries.get(scale)!;
-      const rows = entries.get(name)!.shape[0] ?? 1;
-      const count = shape.reduce((product, side) => product * side, 1);
+      const scaled = entries.get(name)!.shape;
+      const rows = scaled[0] ?? 1;
+      const count = product(shape);
       if (bytes > most || (count !== 1 && count !== rows)) {
         throw invalid(
           checkpoint.path,
@@ -40,14 +41,20 @@ export function withScales(checkpoint: Checkpoint): Checkpoint {
         );
       }
       const factors = await checkpoint.read(scale);
-      const width = values.length / count;
-      for (let row = 0; row < count; row++) {
-        const factor = factors[row]!;
-        for (let i = row * width; i < (row + 1) * width; i++) values[i]! *= factor;
+      const width = product(scaled) / count;
+      const first = span?.first ?? 0;
+      for (let i = 0; i < values.length;) {
+        const row = Math.floor((first + i) / width);
+        const end = Math.min(values.length, (row + 1) * width - first);
+        for (const factor = factors[row]!; i < end; i++) values[i]! *= factor;
       }
       return values;
     },
     readBytes: (name) => checkpoint.readBytes(name),
     close: () => checkpoint.close(),
   };
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((all, side) => all * side, 1);
 }

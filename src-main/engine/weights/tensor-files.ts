@@ -41,20 +41,27 @@ export function openFiles(path: string, headers: readonly FileHeader[]): Checkpo
     files: headers.map((header) => header.file),
     metadata,
     entries,
-    async read(name) {
+    async read(name, span) {
       const entry = entryOf(name);
       const handle = await handleOf(entry.file);
       const unit = unitOf(entry.dtype);
-      const values = new Float32Array((entry.bytes / unit.bytes) * unit.values);
+      const all = (entry.bytes / unit.bytes) * unit.values;
+      const { first, count } = span ?? { first: 0, count: all };
+      if (first % unit.values !== 0 || count % unit.values !== 0 || first < 0 || first + count > all) {
+        throw new RangeError(`${clip(name)} has no values ${first} to ${first + count}`);
+      }
+      const values = new Float32Array(count);
+      const start = (first / unit.values) * unit.bytes;
+      const bytes = (count / unit.values) * unit.bytes;
       if (entry.dtype === 'F32') {
-        await fill(handle, new Uint8Array(values.buffer), entry);
+        await fill(handle, new Uint8Array(values.buffer), entry, start);
         return values;
       }
-      const size = Math.min(Math.floor(pieceBytes / unit.bytes) * unit.bytes, entry.bytes);
+      const size = Math.min(Math.floor(pieceBytes / unit.bytes) * unit.bytes, bytes);
       const piece = new Uint8Array(size);
-      for (let at = 0; at < entry.bytes; at += size) {
-        const part = piece.subarray(0, Math.min(size, entry.bytes - at));
-        await fill(handle, part, entry, at);
+      for (let at = 0; at < bytes; at += size) {
+        const part = piece.subarray(0, Math.min(size, bytes - at));
+        await fill(handle, part, entry, start + at);
         decodeUnits(entry.dtype, part, values, (at / unit.bytes) * unit.values);
       }
       return values;

@@ -21,6 +21,7 @@ const storageFormats: Readonly<Record<string, Dtype>> = {
   ByteStorage: 'U8',
   BoolStorage: 'BOOL',
 };
+const anotherFile = 'Take the .safetensors file of the same model instead.';
 /** Names that trainers put around the state dictionary itself. */
 const wrappers = /^(state_dict|model|module|model_state_dict)\./;
 
@@ -39,7 +40,11 @@ async function readHeader(file: OpenedFile): Promise<FileHeader> {
   const members = await readDirectory(file);
   const pickle = [...members.keys()].find((name) => name === 'data.pkl' || /^[^/]+\/data\.pkl$/.test(name));
   if (pickle === undefined) {
-    throw invalid(path, 'it is a zip archive without a model of PyTorch in it');
+    throw invalid(
+      path,
+      'it is a zip archive without a model of PyTorch in it',
+      'If the model was packed for sending, unpack it and choose the file inside.',
+    );
   }
   const folder = pickle.slice(0, -'data.pkl'.length);
   const order = members.get(`${folder}byteorder`);
@@ -47,7 +52,7 @@ async function readHeader(file: OpenedFile): Promise<FileHeader> {
     const text = new TextDecoder().decode(
       await file.read(await dataStart(file, order), Math.min(order.bytes, 16)),
     );
-    if (text.trim() !== 'little') throw invalid(path, 'it was written on a big-endian machine');
+    if (text.trim() !== 'little') throw invalid(path, 'it was written on a big-endian machine', anotherFile);
   }
   const described = members.get(pickle)!;
   if (described.bytes > maxPickleBytes)
@@ -62,10 +67,11 @@ async function readHeader(file: OpenedFile): Promise<FileHeader> {
     const member = members.get(`${folder}data/${key}`);
     if (member === undefined) throw invalid(path, `the values of "${shown}" are not in it`);
     const format = storageFormats[tensor.storage.type];
-    if (format === undefined) throw invalid(path, `"${shown}" is kept in a ${clip(tensor.storage.type)}`);
+    if (format === undefined)
+      throw invalid(path, `"${shown}" is kept in a ${clip(tensor.storage.type)}`, anotherFile);
     const size = dtypeBytes[format];
     const count = tensor.shape.reduce((product, side) => product * side, 1);
-    if (!isRowMajor(tensor)) throw invalid(path, `"${shown}" is not stored row by row; save the model anew`);
+    if (!isRowMajor(tensor)) throw invalid(path, `"${shown}" is not stored row by row`, anotherFile);
     const bytes = count * size;
     if ((tensor.offset + count) * size > member.bytes) {
       throw invalid(path, `"${shown}" claims more bytes than there are`);
@@ -83,7 +89,7 @@ function stateDict(path: string, pickle: Uint8Array): Map<string, PickledTensor>
   try {
     return readStateDict(pickle);
   } catch (thrown) {
-    if (thrown instanceof PickleRefused) throw invalid(path, thrown.message);
+    if (thrown instanceof PickleRefused) throw invalid(path, thrown.message, thrown.remedy);
     throw thrown;
   }
 }
@@ -137,7 +143,8 @@ async function readDirectory(file: OpenedFile): Promise<Map<string, Member>> {
     const next = from + 46 + nameLength + extraLength + entry.getUint16(from + 32, true);
     if (next > length) throw invalid(path, 'its directory is damaged');
     const name = new TextDecoder().decode(directory.subarray(from + 46, from + 46 + nameLength));
-    if (entry.getUint16(from + 10, true) !== 0) throw invalid(path, `"${clip(name)}" in it is compressed`);
+    if (entry.getUint16(from + 10, true) !== 0)
+      throw invalid(path, `"${clip(name)}" in it is compressed`, anotherFile);
     let bytes = entry.getUint32(from + 24, true);
     let headerAt = entry.getUint32(from + 42, true);
     const wide = zip64Fields(entry, from + 46 + nameLength, extraLength);

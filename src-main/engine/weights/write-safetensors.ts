@@ -65,6 +65,26 @@ function tensorBytes(dtype: Dtype, shape: readonly number[]): number {
   return shape.reduce((product, side) => product * side, 1) * dtypeBytes[dtype];
 }
 
+/** Largest finite float16. */
+const halfMost = 65_504;
+
+/**
+ * Numbers as little-endian bytes. What is too large for float16 becomes its largest number, not infinity.
+ * @param values may be changed
+ */
+export function encodeNumbers<B extends ArrayBufferLike>(
+  values: Float32Array<B>,
+  dtype: 'F32' | 'F16' | 'BF16',
+): Uint8Array<B | ArrayBuffer> {
+  if (dtype === 'BF16') return toBfloat16(values);
+  if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (Math.abs(value) > halfMost) values[i] = value > 0 ? halfMost : -halfMost;
+  }
+  return new Uint8Array(new Float16Array(values).buffer);
+}
+
 /** float32 values as bfloat16 bytes, rounded to nearest even. */
 export function toBfloat16(values: Float32Array): Uint8Array<ArrayBuffer> {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);

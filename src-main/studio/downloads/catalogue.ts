@@ -21,6 +21,8 @@ const partSchema = z.strictObject({
   licence: licenceSchema,
   /** Bytes of all its files as far as known, where not all are known exactly. */
   about: z.int().min(1).nullable(),
+  /** Bytes that are written once more because graphs cannot use these files where they lie; 0 where left out. */
+  converted: z.int().min(0).default(0),
   files: z
     .array(
       z.strictObject({
@@ -97,6 +99,22 @@ export async function readCatalogue(
     const own = entry.parts.map((id) => parts.get(id)!);
     return { ...entry, parts: own, files: own.flatMap(({ files }) => files) };
   });
+}
+
+/** @throws PusaError MODEL_NOT_FOUND naming those there are */
+export function entryNamed(catalogue: readonly KnownModel[], id: string): KnownModel {
+  const found = catalogue.find((entry) => entry.id === id);
+  if (found !== undefined) return found;
+  throw new PusaError(
+    'MODEL_NOT_FOUND',
+    `The catalogue has no model "${id}".`,
+    `It has: ${catalogue.map((entry) => entry.id).join(', ')}.`,
+  );
+}
+
+/** Bytes that are written beside the downloaded ones before an entry can be used. */
+export function convertedBytesOf({ parts }: Pick<KnownModel, 'parts'>): number {
+  return parts.reduce((sum, { converted }) => sum + converted, 0);
 }
 
 function unreadable(path: string, what: string, cause: unknown): PusaError {

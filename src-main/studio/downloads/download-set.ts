@@ -1,10 +1,19 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toPusaError, type PusaError } from '../../core/errors.ts';
+import { hashFile } from '../../engine/weights/package.ts';
 import type { ModelServer } from './address.ts';
 import { downloadFile, type DownloadedFile, type WantedFile } from './download-file.ts';
 import { partBytesOf } from './part-file.ts';
-import { ask, Passing, patience as usualPatience, unreachable, wait, type Patience } from './request.ts';
+import {
+  ask,
+  nameOf,
+  Passing,
+  patience as usualPatience,
+  unreachable,
+  wait,
+  type Patience,
+} from './request.ts';
 import { requireSpace } from './space.ts';
 
 /** Files that are downloaded at once. */
@@ -18,6 +27,8 @@ export interface SetOptions {
   readonly onPhase?: (phase: string) => void;
   /** Told of each file, as it was asked for, when it is whole. */
   readonly onFile?: (file: WantedFile, done: DownloadedFile) => void | Promise<void>;
+  /** Bytes that will be written there besides, once all files are there. */
+  readonly besides?: number;
   readonly patience?: Patience;
 }
 
@@ -30,8 +41,8 @@ export function placeOf(
 }
 
 /**
- * Downloads files below a folder, some at once, going on from what is there. Asks for sizes that are not known and
- * looks whether all fits before the first byte.
+ * Downloads files below a folder, some at once, going on from what is there; a file that is there whole is only read
+ * and proven. Asks for sizes that are not known and looks whether all fits before the first byte.
  * @returns them in their order
  * @throws PusaError of the first file that fails, the others having kept what they have; DISK_FULL beforehand
  */
@@ -44,10 +55,19 @@ export async function downloadSet(
   const { signal, onBytes, onPhase } = options;
   if (files.some(({ bytes }) => bytes === null)) onPhase?.('Asking the server for sizes');
   const known: WantedFile[] = [];
-  for (const file of files) known.push(await complete(server, file, options));
-  const done = await Promise.all(known.map((file) => partBytesOf(placeOf(folder, file))));
+  for (const file of files) {
+    const isKnown = file.bytes !== null && (file.sha256 !== null || !(await isThere(folder, file)));
+    known.push(isKnown ? file : await complete(server, file, options));
+  }
+  const done = await Promise.all(
+    known.map(async (file) =>
+      (await isThere(folder, file)) ? file.bytes! : partBytesOf(placeOf(folder, file)),
+    ),
+  );
   const missing = known.reduce((sum, { bytes }, i) => sum + Math.max(0, (bytes ?? 0) - done[i]!), 0);
-  await requireSpace(folder, missing, 'The download');
+  const { besides = 0 } = options;
+  const what = besides === 0 ? 'The download' : 'The download, with what is converted of it,';
+  await requireSpace(folder, missing + besides, what);
 
   const totals = known.map(({ bytes }) => bytes);
   const tell = (): void => {
@@ -69,17 +89,20 @@ export async function downloadSet(
     while (next < known.length && !all.aborted) {
       const index = next++;
       const file = known[index]!;
-      onPhase?.(`Downloading ${file.path.split('/').at(-1) ?? file.path}`);
-      const result = await downloadFile(server, file, placeOf(folder, file), {
-        signal: all,
-        onBytes: (bytes, total) => {
-          done[index] = bytes;
-          totals[index] = total ?? totals[index] ?? null;
-          tell();
-        },
-        onNote: (sentence) => onPhase?.(sentence),
-        ...(options.patience === undefined ? {} : { patience: options.patience }),
-      });
+      const here = await wholeFile(folder, file, all, onPhase);
+      if (here === null) onPhase?.(`Downloading ${nameOf(file.path)}`);
+      const result =
+        here ??
+        (await downloadFile(server, file, placeOf(folder, file), {
+          signal: all,
+          onBytes: (bytes, total) => {
+            done[index] = bytes;
+            totals[index] = total ?? totals[index] ?? null;
+            tell();
+          },
+          onNote: (sentence) => onPhase?.(sentence),
+          ...(options.patience === undefined ? {} : { patience: options.patience }),
+        }));
       results[index] = result;
       await options.onFile?.(files[index]!, result);
     }
@@ -109,12 +132,11 @@ async function complete(
   file: WantedFile,
   { signal, patience = usualPatience }: Pick<SetOptions, 'signal' | 'patience'>,
 ): Promise<WantedFile> {
-  if (file.bytes !== null) return file;
   for (let failures = 0; ; failures++) {
     const limit = AbortSignal.timeout(patience.stallMs);
     try {
       const { facts } = await ask(server, file, { method: 'HEAD', signal: AbortSignal.any([signal, limit]) });
-      return { ...file, bytes: facts.total, sha256: file.sha256 ?? facts.sha256 };
+      return { ...file, bytes: file.bytes ?? facts.total, sha256: file.sha256 ?? facts.sha256 };
     } catch (thrown) {
       signal.throwIfAborted();
       const pause = patience.retryMs[failures];
@@ -131,8 +153,23 @@ async function complete(
   }
 }
 
-/** Whether a whole file of that size lies at a path. */
-export async function isThere(path: string, bytes: number | null): Promise<boolean> {
-  const found = await stat(path).catch(() => null);
-  return found?.isFile() === true && (bytes === null || found.size === bytes);
+/** Whether a file of the right size lies where the download would put it: an end between naming and noting leaves one. */
+async function isThere(folder: string, file: WantedFile): Promise<boolean> {
+  const found = await stat(placeOf(folder, file)).catch(() => null);
+  return found?.isFile() === true && found.size === file.bytes;
+}
+
+/** A file that is there, if its hash proves that it is the one that is wanted. */
+async function wholeFile(
+  folder: string,
+  file: WantedFile,
+  signal: AbortSignal,
+  onPhase: SetOptions['onPhase'],
+): Promise<DownloadedFile | null> {
+  const { bytes, sha256 } = file;
+  if (bytes === null || sha256 === null || !(await isThere(folder, file))) return null;
+  onPhase?.(`Reading ${nameOf(file.path)}, which is there already`);
+  const path = placeOf(folder, file);
+  const found = await hashFile(path, () => signal.throwIfAborted());
+  return found === sha256 ? { path, bytes, sha256 } : null;
 }

@@ -4,7 +4,7 @@ import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:f
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import { writeWhole } from '../../engine/pipeline/files.ts';
+import { writeWhole } from '../../files/durable.ts';
 import { lockFolder } from '../../engine/pipeline/lock.ts';
 
 /** So many bytes are flushed to the disk and remembered by their hash at a time. */
@@ -29,7 +29,7 @@ export type Identity = Pick<Notes, 'etag' | 'total' | 'sha256'>;
 
 const noNotes: Notes = { version: 1, etag: null, total: null, sha256: null, pieces: [] };
 
-export const partEnding = '.part';
+const partEnding = '.part';
 const notesEnding = '.part.json';
 const lockEnding = '.part.lock';
 

@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import type { CatalogueEntry } from '../../core/contract/api/model-catalogue.ts';
-import { bytesOfParts, type KnownModel } from '../downloads/catalogue.ts';
+import { bytesOfParts, convertedBytesOf, type KnownModel } from '../downloads/catalogue.ts';
 import { placeOf } from '../downloads/download-set.ts';
 import { partBytesOf } from '../downloads/part-file.ts';
 import type { OwnFiles } from './own-files.ts';
@@ -37,6 +37,7 @@ export async function describeEntry(
     licences: entry.parts.map(({ name, licence }) => ({ of: name, ...licence })),
     bytes,
     missingBytes: here.size === entry.files.length ? 0 : Math.max(0, bytes - had),
+    convertedBytes: convertedBytesOf(entry),
     exact,
     files,
   };

@@ -1,13 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { Inspection } from '../../core/contract/api/model-work.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
-import { isInPlace, type Checkpoint } from '../../engine/weights/checkpoint.ts';
-import { readLora } from '../../engine/weights/lora.ts';
+import { isInPlace } from '../../engine/weights/checkpoint.ts';
+import { convertedBytes as bytesConverted } from '../../engine/weights/convert.ts';
+import { readLora, type Lora } from '../../engine/weights/lora.ts';
 import { openCheckpoint } from '../../engine/weights/open-checkpoint.ts';
-import { tokenizerPieces } from '../../engine/weights/package.ts';
 import { recognise, type Recognised } from '../../engine/weights/recognise.ts';
 import { whatItIs } from '../../engine/weights/recognise-words.ts';
+import {
+  carriesTokenizer,
+  readTokenizerFile,
+  tokenizerNames,
+  tokenizerPieces,
+} from '../../engine/weights/tokenizer-file.ts';
 
 /** A file and, of a network, what decides which others it goes with. */
 export interface Inspected extends Inspection {
@@ -15,9 +21,6 @@ export interface Inspected extends Inspection {
   /** The path it was opened by, and its shards. */
   readonly files: readonly string[];
 }
-
-const mostTokenizerBytes = 64 * 2 ** 20;
-const tokenizerNames = new Set(['spiece.model', 'tokenizer.json']);
 
 /**
  * What a file is, told from its tensors; weights are not read. What cannot be used is no error: `refused` says why.
@@ -84,20 +87,13 @@ export function shownInspection(file: Inspected): Inspection {
 function formatOf(path: string): string {
   const name = basename(path).toLowerCase();
   if (name.endsWith('.gguf')) return 'GGUF';
-  if (/\.pth?$/.test(name)) return 'PyTorch';
+  if (/\.(pth?|bin|ckpt)$/.test(name)) return 'PyTorch';
   if (name.endsWith('.index.json')) return 'safetensors in several files';
   return name.endsWith('.safetensors') ? 'safetensors' : 'tokenizer';
 }
 
 async function inspectTokenizer(empty: Inspected): Promise<Inspected> {
-  if (empty.bytes > mostTokenizerBytes) {
-    throw new PusaError(
-      'TOKENIZER_INVALID',
-      `"${basename(empty.path)}" is too large to be a tokenizer.`,
-      'Take spiece.model or tokenizer.json of google/umt5-xxl.',
-    );
-  }
-  const pieces = tokenizerPieces(new Uint8Array(await readFile(empty.path)));
+  const pieces = tokenizerPieces(await readTokenizerFile(empty.path));
   return { ...empty, role: 'tokenizer', what: 'tokenizer', details: { Pieces: String(pieces) } };
 }
 
@@ -106,7 +102,6 @@ async function inspectCheckpoint(empty: Inspected): Promise<Inspected> {
   try {
     const formats: Record<string, number> = {};
     let parameters = 0;
-    let convertedBytes = 0;
     const weights = [...checkpoint.entries.values()];
     for (const { dtype, shape, blocks } of weights) {
       const format = blocks === undefined ? dtype : `int${blocks.bits}`;
@@ -115,7 +110,7 @@ async function inspectCheckpoint(empty: Inspected): Promise<Inspected> {
     }
     // Bytes beside the weights, such as a tokenizer, are no matter of number formats.
     const inPlace = weights.every((entry) => entry.dtype === 'U8' || isInPlace(entry));
-    if (!inPlace) convertedBytes = 2 * parameters;
+    const convertedBytes = inPlace ? 0 : bytesConverted(checkpoint);
     let bytes = 0;
     for (const file of new Set([empty.path, ...checkpoint.files])) bytes += (await stat(file)).size;
     const sizes = {
@@ -167,7 +162,7 @@ async function identify(found: Recognised): Promise<Pick<Inspection, 'role' | 'w
         what,
         details: {
           Size: `${found.config.layers} blocks of width ${found.config.dim}`,
-          Tokenizer: hasTokenizer(found.checkpoint) ? 'inside' : 'in a file of its own',
+          Tokenizer: carriesTokenizer(found.checkpoint) ? 'inside' : 'in a file of its own',
         },
       };
     case 'lora': {
@@ -177,13 +172,21 @@ async function identify(found: Recognised): Promise<Pick<Inspection, 'role' | 'w
       return {
         role: 'lora',
         what,
-        details: { Layers: String(lora.layers.size), Rank: shown },
+        details: { 'Made for': madeFor(lora), Layers: String(lora.layers.size), Rank: shown },
       };
     }
   }
 }
 
-/** Some text encoders carry their tokenizer as a tensor. */
-export function hasTokenizer({ entries }: Pick<Checkpoint, 'entries'>): boolean {
-  return entries.get('spiece_model')?.dtype === 'U8';
+/** Models by the width of their blocks (spec §1.1). */
+const models: Readonly<Record<number, string>> = {
+  1536: 'Wan2.1 T2V 1.3B',
+  3072: 'Wan2.2 TI2V 5B',
+  5120: 'Wan2.1 T2V 14B, or an expert of Wan2.2 T2V A14B',
+};
+
+function madeFor({ layers }: Lora): string {
+  const [attention] = [...layers].filter(([name]) => /^blocks\.\d+\.self_attn\.[qkv]$/.test(name));
+  const width = attention?.[1].down.shape[1];
+  return width === undefined ? 'a Wan model' : (models[width] ?? `a model of width ${width}`);
 }

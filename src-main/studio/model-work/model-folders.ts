@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { idSchema } from '../../core/contract/project.ts';
 import { toPusaError } from '../../core/errors.ts';
 import { listShelf, putOnShelf } from '../model-shelf.ts';
 import type { Places } from '../places.ts';
@@ -32,7 +33,7 @@ export function modelFolders(dataFolder: string, folder: string | null): ModelFo
   };
 }
 
-/** An id that no model has: the wanted one, else with a number behind it. */
+/** An id that no model has: the wanted one as far as it is an id, else with a number behind it. */
 export async function freeId(
   dataFolder: string,
   places: Pick<Places, 'resources'>,
@@ -40,6 +41,7 @@ export async function freeId(
   taken: ReadonlySet<string> = new Set(),
 ): Promise<string> {
   const ids = new Set([...taken, ...(await listShelf(dataFolder, places)).map(({ id }) => id)]);
+  if (idSchema.safeParse(wanted).success && !ids.has(wanted)) return wanted;
   const base =
     wanted
       .replaceAll(/[^A-Za-z0-9_-]+/g, '-')
@@ -75,12 +77,21 @@ export async function settlePackage(
   } catch (thrown) {
     throw toPusaError(thrown);
   }
+  await shelvePackage(dataFolder, own, id, folder);
+  return folder;
+}
+
+/** Notes a package that the application made, and puts it on the shelf. @throws PusaError DISK_FULL, WRITE_FAILED */
+export async function shelvePackage(
+  dataFolder: string,
+  own: OwnFiles,
+  id: string,
+  folder: string,
+): Promise<void> {
   await own.notePackage(id, folder);
   // Those in the data folder are found there.
-  if (dirname(resolve(folder)) !== join(resolve(dataFolder), 'models')) {
-    await putOnShelf(dataFolder, id, folder);
-  }
-  return folder;
+  if (dirname(resolve(folder)) === join(resolve(dataFolder), 'models') && basename(folder) === id) return;
+  await putOnShelf(dataFolder, id, folder);
 }
 
 /** A folder without a manifest, as a removed model may leave; another model's is never touched. */

@@ -26,20 +26,24 @@ const ownSchema = z.strictObject({
 });
 type Own = z.infer<typeof ownSchema>;
 
+const nothing: Own = { version: 1, downloads: [], packages: [] };
+
 /** One change after the other, whichever part of the process makes them. */
 let changing: Promise<unknown> = Promise.resolve();
 
 /** The files and folders of models that the application made or downloaded. */
 export class OwnFiles {
   readonly #dataFolder: string;
+  readonly #path: string;
 
   constructor(dataFolder: string) {
     this.#dataFolder = dataFolder;
+    this.#path = join(dataFolder, 'model-files.json');
   }
 
   /** Read anew each time: the command line may have changed it. @throws PusaError LIBRARY_DAMAGED */
-  async read(): Promise<Own> {
-    return (await this.#open()).value;
+  read(): Promise<Own> {
+    return StateFile.read(this.#path, ownSchema, nothing);
   }
 
   /** A downloaded file that is still there in its size, or null. */
@@ -78,17 +82,9 @@ export class OwnFiles {
   #change(make: (own: Own) => Own): Promise<void> {
     const done = changing.then(async () => {
       await mkdir(this.#dataFolder, { recursive: true });
-      await (await this.#open()).change(make);
+      await (await StateFile.open(this.#path, ownSchema, nothing)).change(make);
     });
     changing = done.catch(() => undefined);
     return done;
-  }
-
-  #open(): Promise<StateFile<Own>> {
-    return StateFile.open(join(this.#dataFolder, 'model-files.json'), ownSchema, {
-      version: 1,
-      downloads: [],
-      packages: [],
-    });
   }
 }

@@ -1,4 +1,4 @@
-import { realpath, rm, rmdir } from 'node:fs/promises';
+import { realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { Removal } from '../../core/contract/api/model-work.ts';
 import { PusaError } from '../../core/errors.ts';
@@ -8,7 +8,7 @@ import { listShelf, takeFromShelf, type ShelvedModel } from '../model-shelf.ts';
 import type { Places } from '../places.ts';
 import { removePart } from '../downloads/part-file.ts';
 import { folderBytes } from './model-folders.ts';
-import type { OwnFiles } from './own-files.ts';
+import type { OwnFile, OwnFiles } from './own-files.ts';
 
 /** What removing a model would do, with what carries it out. */
 interface Plan extends Removal {
@@ -24,7 +24,7 @@ interface Place {
 }
 
 /** Files of a model by their real paths, with their sizes; empty where its manifest cannot be read. */
-export async function modelFiles(folder: string): Promise<Map<string, number>> {
+async function modelFiles(folder: string): Promise<Map<string, number>> {
   const files = new Map<string, number>();
   const manifest = await readManifest(folder).catch(() => null);
   for (const { path, bytes } of manifest === null ? [] : filesOf(manifest)) {
@@ -109,18 +109,37 @@ export async function removeModel(at: Place, id: string, inUse: string | null): 
     );
   }
   await takeFromShelf(at.dataFolder, id);
-  if (plan.folder !== null) await rm(plan.folder, { recursive: true, force: true });
-  const gone = new Set<string>(plan.folder === null ? [] : [plan.folder, resolve(plan.model.folder)]);
-  for (const { place, path: inner } of (await at.own.read()).downloads) {
-    const path = await real(place);
-    if (!plan.deletes.some((file) => file.path === path)) continue;
+  if (plan.folder !== null) {
+    await rm(plan.folder, { recursive: true, force: true });
+    await at.own.forget(new Set([plan.folder, resolve(plan.model.folder)]));
+  }
+  const going = new Set(plan.deletes.map(({ path }) => path));
+  await removeDownloads(at.own, (_, path) => going.has(path));
+  return plan.frees;
+}
+
+/**
+ * Deletes downloaded files with what an interrupted download left beside them, and forgets them.
+ * @param isGoing asked of each, with its real path
+ * @returns bytes that it freed
+ */
+export async function removeDownloads(
+  own: OwnFiles,
+  isGoing: (file: OwnFile, path: string) => boolean,
+): Promise<number> {
+  const gone = new Set<string>();
+  let bytes = 0;
+  for (const file of (await own.read()).downloads) {
+    const { place, path: inner } = file;
+    if (!isGoing(file, await real(place))) continue;
+    bytes += (await stat(place).catch(() => null))?.size ?? 0;
     await rm(place, { force: true });
-    await removePart(place);
+    bytes += await removePart(place);
     gone.add(place);
     await removeEmptyFolders(dirname(place), inner.split('/').length + 1);
   }
-  await at.own.forget(gone);
-  return plan.frees;
+  await own.forget(gone);
+  return bytes;
 }
 
 /** The folders of a repository up to its owner's, where nothing is left in them. */

@@ -4,7 +4,7 @@ import { pathSchema } from '../../core/contract/api/common.ts';
 import { idSchema } from '../../core/contract/project.ts';
 
 /** What a task was asked to do, whole: it can be done again after a restart. `id` is the new package's. */
-export const requestSchema = z.discriminatedUnion('kind', [
+const requestSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('download'), entry: idSchema, folder: pathSchema.nullable() }),
   z.strictObject({ kind: z.literal('import'), ...importSchema.shape, id: idSchema }),
   z.strictObject({ kind: z.literal('bake'), ...bakeSchema.shape, id: idSchema }),
@@ -14,7 +14,7 @@ export type TaskRequest = z.infer<typeof requestSchema>;
 export type RequestOf<K extends TaskRequest['kind']> = Extract<TaskRequest, { kind: K }>;
 
 /** A task as it is kept on the disk. */
-export const keptTaskSchema = z.strictObject({ task: modelTaskSchema, request: requestSchema });
+const keptTaskSchema = z.strictObject({ task: modelTaskSchema, request: requestSchema });
 export type KeptTask = z.infer<typeof keptTaskSchema>;
 
 /** `model-tasks.json`. */

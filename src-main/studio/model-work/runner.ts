@@ -1,18 +1,19 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { bakePackage } from '../../engine/weights/bake-package.ts';
-import { importPackage, type ImportOptions } from '../../engine/weights/import-package.ts';
+import { filesBelow, importPackage, type ImportOptions } from '../../engine/weights/import-package.ts';
 import { openPackage, verifyPackage, type ModelPackage } from '../../engine/weights/package.ts';
-import type { ModelServer } from '../downloads/address.ts';
-import type { KnownModel } from '../downloads/catalogue.ts';
+import type { ModelServer, RemoteFile } from '../downloads/address.ts';
+import { convertedBytesOf, entryNamed, type KnownModel } from '../downloads/catalogue.ts';
 import type { WantedFile } from '../downloads/download-file.ts';
 import { downloadSet, placeOf } from '../downloads/download-set.ts';
 import { removePart } from '../downloads/part-file.ts';
 import { findModel, listShelf } from '../model-shelf.ts';
 import type { Places } from '../places.ts';
-import { modelFolders, removeFolder, settlePackage } from './model-folders.ts';
+import { folderBytes, modelFolders, removeFolder, settlePackage } from './model-folders.ts';
 import type { OwnFiles } from './own-files.ts';
+import { removeDownloads, usersOfFiles } from './removal.ts';
 import type { RequestOf, TaskProgress, TaskRequest, TaskRunner } from './requests.ts';
 import { huggingFaceHub, inHuggingFaceCache } from './search.ts';
 
@@ -93,7 +94,12 @@ export class ModelRunner implements TaskRunner {
       const entry = await this.#entry(request.entry);
       let bytes = await removeFolder(join(unfinished, request.entry));
       for (const file of entry.files) bytes += await removePart(placeOf(downloads, file));
-      return bytes;
+      const users = await usersOfFiles(this.#at);
+      const isOfEntry = ({ repository, path }: RemoteFile): boolean =>
+        entry.files.some((file) => file.repository === repository && file.path === path);
+      return (
+        bytes + (await removeDownloads(this.#at.own, (file, path) => isOfEntry(file) && !users.has(path)))
+      );
     }
     const { unfinished, packages } = modelFolders(this.#at.dataFolder, this.#at.folder());
     let bytes = 0;
@@ -109,13 +115,7 @@ export class ModelRunner implements TaskRunner {
   }
 
   async #entry(id: string): Promise<KnownModel> {
-    const entry = (await this.#at.catalogue()).find((one) => one.id === id);
-    if (entry !== undefined) return entry;
-    throw new PusaError(
-      'MODEL_NOT_FOUND',
-      `The catalogue has no model "${id}".`,
-      'See `models download` for those it has.',
-    );
+    return entryNamed(await this.#at.catalogue(), id);
   }
 
   async #download(request: RequestOf<'download'>, signal: AbortSignal, report: Report): Promise<string> {
@@ -127,12 +127,14 @@ export class ModelRunner implements TaskRunner {
     const folders = modelFolders(dataFolder, request.folder ?? this.#at.folder());
     const here = await filesHere(own, entry);
     const missing = entry.files.filter((file) => !here.has(file));
+    const made = join(folders.unfinished, entry.id);
     let phase = 'Downloading';
     let done = 0;
     let total: number | null = null;
     const tell = (): void => report({ phase, done, total });
     await downloadSet(this.#at.server(), missing, folders.downloads, {
       signal,
+      besides: Math.max(0, convertedBytesOf(entry) - (await folderBytes(made))),
       onPhase: (sentence) => {
         phase = sentence;
         tell();
@@ -152,7 +154,6 @@ export class ModelRunner implements TaskRunner {
       const file = entry.files.find((one) => one.path === path)!;
       return [here.get(file)!.place, { strength, live }] as const;
     });
-    const made = join(folders.unfinished, entry.id);
     await this.#package(made, report, {
       id: entry.id,
       name: entry.name,
@@ -212,14 +213,25 @@ export class ModelRunner implements TaskRunner {
   }
 
   /** Makes a package in a folder of its own, of files that stay where they are. */
-  #package(made: string, report: Report, options: ImportOptions, folder?: string): Promise<ModelPackage> {
+  async #package(
+    made: string,
+    report: Report,
+    options: ImportOptions,
+    folder?: string,
+  ): Promise<ModelPackage> {
     const [first] = options.files ?? [];
-    return importPackage(folder ?? dirname(first ?? made), {
-      ...options,
-      into: made,
-      onConvert: (file, done, total) => report({ phase: `Converting ${file}`, done, total }),
-      onBytes: (done, total) => report({ phase: 'Reading and hashing the files', done, total }),
-    });
+    try {
+      return await importPackage(folder ?? dirname(first ?? made), {
+        ...options,
+        into: made,
+        onConvert: (file, done, total) => report({ phase: `Converting ${file}`, done, total }),
+        onBytes: (done, total) => report({ phase: 'Reading and hashing the files', done, total }),
+      });
+    } catch (thrown) {
+      // What was converted stays for the next time.
+      await rmdir(made).catch(() => undefined);
+      throw thrown;
+    }
   }
 
   async #bake(request: RequestOf<'bake'>, signal: AbortSignal, report: Report): Promise<string> {
@@ -262,16 +274,4 @@ function notThere(path: string): (thrown: unknown) => never {
 function isBelow(path: string, folder: string): boolean {
   const way = relative(folder, path);
   return way !== '' && !isAbsolute(way) && way.split(sep)[0] !== '..';
-}
-
-/** As an import of a folder looks for them. */
-async function filesBelow(folder: string, depth = 3): Promise<string[]> {
-  const files: string[] = [];
-  for (const entry of await readdir(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
-    if (!entry.isDirectory()) files.push(path);
-    else if (depth > 0) files.push(...(await filesBelow(path, depth - 1)));
-    if (files.length > 10_000) break;
-  }
-  return files;
 }

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Found } from '../../core/contract/api/model-work.ts';
-import { checkpointNames } from '../../engine/weights/open-checkpoint.ts';
+import { modelName } from '../../engine/weights/model-name.ts';
+import { checkpointNames, openCheckpoint } from '../../engine/weights/open-checkpoint.ts';
 import { hashFile } from '../../engine/weights/package.ts';
+import { carriesTokenizer, tokenizerNames } from '../../engine/weights/tokenizer-file.ts';
 import type { RemoteFile } from '../downloads/address.ts';
-import { hasTokenizer, inspectFile, shownInspection, type Inspected } from './inspect.ts';
-import { expertNamed, namesExpert } from '../../engine/weights/experts.ts';
+import { inspectFile, shownInspection, type Inspected } from './inspect.ts';
+import { expertNamed, isDiffusersPair, namesExpert } from '../../engine/weights/experts.ts';
 import type { Expert } from '../../engine/weights/manifest.ts';
 import { isPusa, recommendedStrength } from '../../engine/weights/describe-package.ts';
 import { checkLoraFits, readLora } from '../../engine/weights/lora.ts';
-import { openCheckpoint } from '../../engine/weights/open-checkpoint.ts';
 
 type Where = Found['files'][number]['where'];
 
@@ -25,7 +26,6 @@ export interface SearchRoot {
 const limits = { depth: 8, entries: 50_000, files: 500 };
 /** Other weights than those of networks, by size: configurations and thumbnails are smaller. */
 const leastBytes = 100_000;
-const tokenizerNames = new Set(['spiece.model', 'tokenizer.json']);
 
 interface Candidate extends SearchRoot {
   readonly path: string;
@@ -205,8 +205,9 @@ async function combine(files: readonly Inspected[]): Promise<Found['sets']> {
     // The two experts of Wan2.2 are one model.
     const expert = expertOf(dit);
     if (expert === 'low') continue;
-    const low =
-      expert === null ? null : nearest(dit, dits, (one) => expertOf(one) === 'low' && isLike(one, dit));
+    const isOther = (one: Inspected): boolean =>
+      expert === null ? isDiffusersPair(dit.path, one.path) : expertOf(one) === 'low' && isLike(one, dit);
+    const low = nearest(dit, dits, isOther);
     if (expert !== null && low === null) continue;
     const vae = nearest(
       dit,
@@ -219,7 +220,7 @@ async function combine(files: readonly Inspected[]): Promise<Found['sets']> {
       (one) => one.recognised?.family === 'umt5' && one.recognised.config.dim === config.textDim,
     );
     if (vae === null || text === null) continue;
-    const carries = text.recognised !== null && hasTokenizer(text.recognised.checkpoint);
+    const carries = text.recognised !== null && carriesTokenizer(text.recognised.checkpoint);
     const tokenizer = carries ? null : nearest(text, files, ({ role }) => role === 'tokenizer');
     if (!carries && tokenizer === null) continue;
     const parts = [
@@ -230,7 +231,7 @@ async function combine(files: readonly Inspected[]): Promise<Found['sets']> {
       ...(tokenizer === null ? [] : [tokenizer]),
     ];
     sets.push({
-      name: nameOf(dit.path),
+      name: modelName(dit.path, low !== null),
       paths: parts.map(({ path }) => path),
       bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
       loras: await fittingLoras(dit, files),
@@ -247,14 +248,6 @@ function expertOf({ recognised }: Inspected): Expert | null {
 /** Of the same sizes and stored alike. */
 function isLike(a: Inspected, b: Inspected): boolean {
   return a.parameters === b.parameters && a.inPlace === b.inPlace;
-}
-
-/** `wan2.1_t2v_14B_fp16`; of a file with a name that says nothing, its folder's or repository's. */
-function nameOf(path: string): string {
-  const name = basename(path).replace(/(\.(safetensors|index\.json|pth|pt|gguf))+$/i, '');
-  if (!/^(diffusion_pytorch_model|model|dit)$/i.test(name)) return name.slice(0, 200);
-  const repository = /models--([^/\\]+?)--([^/\\]+)[/\\]/.exec(path)?.[2];
-  return (repository ?? basename(dirname(path))).slice(0, 200);
 }
 
 /** The fitting file with the longest common way; of those that can be used in place first. */

@@ -4,9 +4,11 @@ import type { Download } from '../../core/contract/channel/contract.ts';
 import { PusaError } from '../../core/errors.ts';
 import type { PageQuery } from '../../library/lists.ts';
 import { findMissing, type Match } from '../../library/relink.ts';
+import { probeMedia } from '../../media/probe.ts';
 import type { Thumbnail, ThumbnailSource } from '../../media/thumbnails.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
+import { requireAbsolute } from '../own-folders.ts';
 import { relink, takeInBytes, takeInPath } from './asset-intake.ts';
 
 /** Records changed in one edit, at most: an edit holds up the others. */
@@ -35,7 +37,10 @@ export function assetsHandlers(context: StudioContext): HandlersOf<'assets'> {
       return value;
     },
     'assets.import': ({ path, sequenceFps, task }, { signal }) =>
-      takeInPath(context, path, sequenceFps, { report: context.reporter(task, 'bytes'), signal }),
+      takeInPath(context, requireAbsolute(path), sequenceFps, {
+        report: context.reporter(task, 'bytes'),
+        signal,
+      }),
     'assets.upload': ({ name, task }, { signal, upload }) =>
       takeInBytes(context, upload, name, { report: context.reporter(task, 'bytes'), signal }),
     'assets.read': async ({ assetId, from = 0, bytes = Infinity }, { signal }) => {
@@ -60,25 +65,35 @@ export function assetsHandlers(context: StudioContext): HandlersOf<'assets'> {
       const { output, body } = await picture(strip);
       return { output: { ...output, frames: strip.times.length }, body };
     },
+    'assets.probe': async ({ assetId }) => {
+      const { path, sequenceFps } = await pictured(context, get(assetId));
+      const options = sequenceFps === undefined ? {} : { sequenceFps };
+      const { codec, rotation, flip, hasAudio } = await probeMedia(path, options);
+      return { codec: codec.slice(0, 60), rotation, flip, hasAudio };
+    },
     'assets.missing': ({ cursor, limit }) => {
       const page = store.lists.assets({ limit, after: cursor, state: 'missing' });
       return { ...page, items: [...page.items] };
     },
     'assets.relink': async ({ assetId, path, accept, task }, { signal }) => {
       const watch = { report: context.reporter(task, 'bytes'), signal };
-      return relink(context, get(assetId), path, accept, watch);
+      return relink(context, get(assetId), requireAbsolute(path), accept, watch);
     },
     'assets.relinkFolder': async ({ path, task }, { signal }) => {
       const missing = allPages((query) => store.lists.assets({ ...query, state: 'missing' }));
       const report = context.reporter(task, 'files');
-      const { matches, isCutShort } = await findMissing(missing, path, {
+      const { matches, isCutShort } = await findMissing(missing, requireAbsolute(path), {
         signal,
         onProgress: ({ filesSeen }) => report(filesSeen, null),
       });
       const found = await takeMatches(context, matches, signal);
       if (isCutShort && found.length < missing.length) {
-        const message = 'The folder holds more files than are looked through at once.';
-        warn(context, message, 'Choose the folder inside it where the media are likely to be.');
+        context.notify({
+          level: 'warning',
+          code: 'SEARCH_CUT_SHORT',
+          message: 'The folder holds more files than are looked through at once.',
+          remedy: 'Choose the folder inside it where the media are likely to be.',
+        });
       }
       return { found, stillMissing: missing.length - found.length };
     },
@@ -90,23 +105,17 @@ export function assetsHandlers(context: StudioContext): HandlersOf<'assets'> {
     'assets.moveStore': async ({ path, task }, { signal }) => {
       const { damaged } = await media.moveTo(path, { onBytes: context.reporter(task, 'bytes'), signal });
       if (damaged.length > 0) {
-        const message = `${damaged.length} media were damaged before they were moved.`;
-        warn(context, message, 'Relink them to their originals, if you have them.');
+        context.notify({
+          level: 'warning',
+          code: 'MEDIA_DAMAGED',
+          values: { count: damaged.length },
+          message: `${damaged.length} media were damaged before they were moved.`,
+          remedy: 'Relink them to their originals, if you have them.',
+        });
       }
       return {};
     },
   };
-}
-
-function warn(context: Pick<StudioContext, 'emit'>, message: string, remedy: string): void {
-  context.emit('notices.posted', {
-    level: 'warning',
-    code: null,
-    message,
-    remedy,
-    projectId: null,
-    jobId: null,
-  });
 }
 
 async function takeMatches(
@@ -158,8 +167,8 @@ async function collectUnused(
   }
   let bytes = 0;
   for (const hash of removed) {
-    // Imported again meanwhile. Asking and removing in one turn: an import that comes between holds its medium.
-    if (store.lists.assetOfHash(hash) === null) bytes += await media.remove(hash);
+    // Named again meanwhile. Asking and removing in one turn: an import that comes between holds its medium.
+    if (!store.lists.isNamed(hash)) bytes += await media.remove(hash);
   }
   await thumbnails.sweep(store.mediaHashes()).catch((thrown: unknown) => context.log(thrown));
   return { assets: removed.length, bytes };

@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { toPusaError } from '../../core/errors.ts';
-import { flushFolder, writeNew } from '../../library/media-files.ts';
+import { place, writeNew } from '../../files/durable.ts';
 import type { MediaStore } from '../../library/media-store.ts';
 import { temporaryIn, type NoteTemporary } from '../../media/temporary.ts';
 
@@ -21,9 +20,8 @@ export async function copyOut(
   const temporary = temporaryIn(dirname(target));
   try {
     await onTemporary(temporary);
-    await writeNew(temporary, media.read(hash, { signal }), createHash('sha256'));
-    await rename(temporary, target);
-    await flushFolder(dirname(target));
+    await writeNew(temporary, media.read(hash, { signal }));
+    await place(temporary, target);
   } catch (thrown) {
     throw toPusaError(thrown);
   } finally {

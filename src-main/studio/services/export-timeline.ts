@@ -1,6 +1,7 @@
 import type { Project } from '../../core/contract/project.ts';
 import { PusaError } from '../../core/errors.ts';
 import { sourceTime, visibleRuns, type VisibleRun } from '../../core/timeline/coverage.ts';
+import { heardRuns } from '../../core/timeline/heard.ts';
 import { openSource, type FrameSource } from '../../media/frames.ts';
 import type { SoundPart } from '../../media/sound.ts';
 import type { FindMedia } from '../freeze.ts';
@@ -10,7 +11,7 @@ export interface Timeline {
   /** RGB8 frames of the project's size, at its rate: the topmost clip's, black where nothing lies. */
   readonly frames: AsyncGenerator<Uint8Array, void>;
   readonly count: number;
-  /** The shown clips' own sound, where and while their frames are shown; empty where none has any. */
+  /** The clips' own sound as {@link heardRuns} has it; empty where there is none, or none is wanted. */
   readonly sound: readonly SoundPart[];
 }
 
@@ -19,11 +20,13 @@ export interface Timeline {
  * of work.
  * @param from first frame; the beginning if left out
  * @param to frame after the last; the end of the last clip if left out
+ * @param takes whose files the project may show; null where no sound is wanted
  * @throws PusaError NO_SOURCE_AT_ALL (nothing in the stretch), EDIT_INVALID (an empty one); of `openSource`
  */
 export async function openTimeline(
   project: Project,
   { from = 0, to = endOf(project) }: { readonly from?: number | undefined; readonly to?: number | undefined },
+  takes: readonly { readonly fileHash: string }[] | null,
   findMedia: FindMedia,
 ): Promise<Timeline> {
   if (project.clips.length === 0) throw nothingThere('There are no clips on the timeline.');
@@ -37,9 +40,10 @@ export async function openTimeline(
   const stretch = { start: from, frames: to - from };
   const runs = visibleRuns(project, stretch);
   if (runs.length === 0) throw nothingThere(`No clip lies between frame ${from} and frame ${to}.`);
+  const heard = takes === null ? [] : heardRuns(project, takes, stretch);
   const sources = new Map<string, FrameSource>();
   const paths = new Map<string, string>();
-  for (const { asset } of runs) {
+  for (const { asset } of [...runs, ...heard.filter((run) => run.asset.kind === 'video')]) {
     if (sources.has(asset.id)) continue;
     const path = await findMedia(asset).catch((thrown: unknown) => {
       throw missing(asset.name, thrown);
@@ -53,7 +57,7 @@ export async function openTimeline(
   return {
     frames: compose(project, runs, stretch, sources),
     count: stretch.frames,
-    sound: soundOf(project, runs, from, sources, paths),
+    sound: soundOf(project, heard, from, sources, paths),
   };
 }
 
@@ -92,11 +96,11 @@ function soundOf(
 ): SoundPart[] {
   const parts: SoundPart[] = [];
   for (const run of runs) {
-    const { probe, origin } = sources.get(run.asset.id)!;
-    if (!probe.hasAudio) continue;
+    const source = sources.get(run.asset.id);
+    if (source?.probe.hasAudio !== true) continue;
     const part = {
       path: paths.get(run.asset.id)!,
-      sourceStart: origin + timeIn(run, 0, fps),
+      sourceStart: source.origin + timeIn(run, 0, fps),
       start: (run.start - from) / fps,
       end: (run.start - from + run.frames) / fps,
     };

@@ -15,7 +15,7 @@ import type { HandlersOf } from '../handlers.ts';
 import { withoutPlace } from '../pusa-import.ts';
 import type { TimelineInfo } from '../read-take.ts';
 import { software } from '../software.ts';
-import { refuseOwnFolders } from '../own-folders.ts';
+import { refuseOwnFolders, requireAbsolute } from '../own-folders.ts';
 import { copyOut, streamFile } from './export-file.ts';
 import { openTimeline } from './export-timeline.ts';
 
@@ -32,7 +32,7 @@ interface ExportWatch {
 export function exportsHandlers(context: StudioContext): HandlersOf<'exports'> {
   return {
     'exports.toPath': async ({ export: what, path, task }, { signal }) => {
-      await refuseOwnFolders(context, path);
+      await refuseOwnFolders(context, requireAbsolute(path));
       const written = await write(context, what, path, {
         report: context.reporter(task, 'frames'),
         signal,
@@ -110,8 +110,9 @@ async function writeTimeline(
   const project = withoutPlace(store.require('projects', projectId));
   const { width, height, fps, name } = project;
   const plan = await planOutput(path, project);
-  const timeline = await openTimeline(project, { from, to }, (asset) => media.path(asset.hash));
-  const hasSound = audio && timeline.sound.length > 0;
+  const takes = audio ? project.assets.flatMap(({ hash }) => store.lists.takesOfFile(hash)) : null;
+  const timeline = await openTimeline(project, { from, to }, takes, (asset) => media.path(asset.hash));
+  const hasSound = timeline.sound.length > 0;
   const info: TimelineInfo = { software, project: name, createdAt: new Date().toISOString() };
   const written = await encodeTake({
     frames: counted(timeline.frames, timeline.count, report),
@@ -128,13 +129,12 @@ async function writeTimeline(
     onTemporary,
   });
   if (hasSound && !holdsSound(plan)) {
-    context.emit('notices.posted', {
+    context.notify({
       level: 'info',
-      code: null,
+      code: 'EXPORT_WITHOUT_SOUND',
       message: 'The export has no sound: a gif or pictures cannot hold any.',
       remedy: 'Export mp4 or webm to keep the sound of the clips.',
       projectId,
-      jobId: null,
     });
   }
   return written;

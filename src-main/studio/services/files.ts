@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, rm, stat } from 'node:fs/promises';
-import { extname, isAbsolute, join, resolve } from 'node:path';
+import { open, rm, stat } from 'node:fs/promises';
+import { basename, extname, join, resolve } from 'node:path';
 import type { Input } from '../../core/contract/api.ts';
 import type { ProjectState } from '../../core/contract/api/projects.ts';
 import type { Bytes } from '../../core/contract/channel.ts';
@@ -17,50 +16,62 @@ import {
 } from '../../library/pusa-file.ts';
 import type { Report, StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
-import { refuseOwnFolders } from '../own-folders.ts';
+import { InTurn } from '../in-turn.ts';
+import { refuseOwnFolders, requireAbsolute } from '../own-folders.ts';
 import { importPusaFile, withoutPlace, type ImportWatch } from '../pusa-import.ts';
+import { streamFile } from './export-file.ts';
 import { projectState, takesOf } from './projects.ts';
 
 type Contents = Pick<Input<'files.save'>, 'projectId' | 'media' | 'takes'>;
 
 /** `.pusa` files: opened into the library, saved from it. */
 export function filesHandlers(context: StudioContext): HandlersOf<'files'> {
+  // A file is opened once, and an older state of a project never written over a newer one.
+  const turns = new InTurn();
   return {
     'files.open': ({ path, task }, { signal }) =>
-      openFile(context, requireAbsolute(path), {
+      openFile(context, turns, requireAbsolute(path), {
         path: resolve(path),
         report: context.reporter(task, 'bytes'),
         signal,
       }),
-    'files.upload': ({ task }, { upload, signal }) =>
-      inFolder(context, async (folder) => {
-        const path = join(folder, 'upload.pusa');
+    'files.upload': async ({ task }, { upload, signal }) => {
+      const path = temporaryPath(context);
+      try {
         await receive(upload, path);
-        return openFile(context, path, { path: null, report: context.reporter(task, 'bytes'), signal });
-      }),
-    'files.save': ({ task, ...contents }, { signal }) => {
+        const report = context.reporter(task, 'bytes');
+        return await openFile(context, turns, path, { path: null, report, signal });
+      } finally {
+        await rm(path, { force: true });
+      }
+    },
+    'files.save': async ({ task, ...contents }, { signal }) => {
       const { name, pusaPath } = context.store.require('projects', contents.projectId);
       if (pusaPath === null) {
         throw new PusaError('FILE_NOT_FOUND', `"${name}" has no file yet.`, 'Choose where to save it.');
       }
-      return saveTo(context, contents, pusaPath, context.reporter(task, 'bytes'), signal);
+      return turns.run(`file ${pusaPath}`, async () => {
+        await requireOwnFile(context, contents.projectId, pusaPath);
+        return saveTo(context, contents, pusaPath, context.reporter(task, 'bytes'), signal);
+      });
     },
     'files.saveAs': async ({ path, task, ...contents }, { signal }) => {
       const target = await requireTarget(context, path);
-      const written = await saveTo(context, contents, target, context.reporter(task, 'bytes'), signal);
-      await context.store.transact(null, 'Save file', (edit) => {
-        edit.update('projects', contents.projectId, (project) => ({ ...project, pusaPath: target }));
+      return turns.run(`file ${target}`, async () => {
+        const written = await saveTo(context, contents, target, context.reporter(task, 'bytes'), signal);
+        await context.store.transact(null, 'Save file', (edit) => {
+          edit.update('projects', contents.projectId, (project) => ({ ...project, pusaPath: target }));
+        });
+        return written;
       });
-      return written;
     },
     'files.download': async ({ task, ...contents }, { signal }) => {
-      const folder = await makeFolder(context);
-      const path = join(folder, 'download.pusa');
+      const path = temporaryPath(context);
       try {
         const { bytes } = await saveTo(context, contents, path, context.reporter(task, 'bytes'), signal);
-        return { output: { bytes }, body: readAndRemove(path, folder) };
+        return { output: { bytes }, body: streamFile(path) };
       } catch (thrown) {
-        await rm(folder, { recursive: true, force: true });
+        await rm(path, { force: true });
         throw thrown;
       }
     },
@@ -68,18 +79,25 @@ export function filesHandlers(context: StudioContext): HandlersOf<'files'> {
 }
 
 /** Takes a file into the library and opens its project. */
-async function openFile(context: StudioContext, path: string, watch: ImportWatch): Promise<ProjectState> {
+async function openFile(
+  context: StudioContext,
+  turns: InTurn,
+  path: string,
+  watch: ImportWatch,
+): Promise<ProjectState> {
   const file = await readPusaFile(path);
   try {
-    const { projectId, isCopy } = await importPusaFile(context, file, watch);
+    const { projectId, isCopy } = await turns.run(`project ${file.project.id}`, () =>
+      importPusaFile(context, file, watch),
+    );
     if (isCopy) {
-      context.emit('notices.posted', {
+      context.notify({
         level: 'info',
-        code: null,
+        code: 'OPENED_AS_COPY',
+        values: { name: file.project.name },
         message: `"${file.project.name}" was opened as a copy: the library holds another version of it.`,
         remedy: 'Compare the two and put the one you do not need into the trash.',
         projectId,
-        jobId: null,
       });
     }
     return projectState(context, projectId);
@@ -98,9 +116,12 @@ async function saveTo(
 ): Promise<{ path: string; bytes: number }> {
   const record = context.store.require('projects', projectId);
   const project = withoutPlace(record);
-  const chosen = takesOf(context.store, projectId)
-    .filter(({ promotedClipId }) => takes === 'all' || (takes === 'promoted' && promotedClipId !== null))
-    .reverse();
+  const chosen =
+    takes === 'none'
+      ? []
+      : takesOf(context.store, projectId)
+          .filter(({ promotedClipId }) => takes === 'all' || promotedClipId !== null)
+          .reverse();
   const wanted = new Set([
     ...(media ? project.assets.map(({ hash }) => hash) : []),
     ...chosen.map(({ fileHash }) => fileHash),
@@ -136,13 +157,13 @@ async function saveTo(
   await context.unfinished.noting((onTemporary) => writePusaFile(path, contents, { onTemporary }));
   const left = wanted.size - sources.size;
   if (left > 0) {
-    context.emit('notices.posted', {
+    context.notify({
       level: 'warning',
-      code: null,
+      code: 'SAVED_WITHOUT_MEDIA',
+      values: { name: record.name, count: left },
       message: `"${record.name}" was saved without ${left} of its media: they are missing.`,
       remedy: 'Relink them and save again.',
       projectId,
-      jobId: null,
     });
   }
   return { path, bytes: (await stat(path)).size };
@@ -161,17 +182,28 @@ async function settingsOf(path: string | null, projectId: string): Promise<PusaF
   }
 }
 
+/**
+ * Refuses to save over a file that another project of the library was saved to since.
+ * @throws PusaError WRITE_FAILED
+ */
+async function requireOwnFile({ store }: StudioContext, projectId: string, path: string): Promise<void> {
+  const file = await readPusaFile(path).catch(() => null);
+  file?.close();
+  if (file === null || file.project.id === projectId) return;
+  if (store.get('projects', file.project.id)?.pusaPath !== path) return;
+  throw new PusaError(
+    'WRITE_FAILED',
+    `“${basename(path)}” is the file of “${file.project.name}” by now.`,
+    'Save this project under another name.',
+  );
+}
+
 /** Without what only a library can say of it. */
 function takeOfFile(take: TakeRecord): FileTake {
   const kept: Partial<TakeRecord> = { ...take };
   delete kept.projectId;
   delete kept.fileHash;
   return kept as FileTake;
-}
-
-function requireAbsolute(path: string): string {
-  if (isAbsolute(path)) return path;
-  throw new PusaError('FILE_NOT_FOUND', `There is no file "${path}".`, 'Name it with its whole path.');
 }
 
 /** Where a person wants a file: with its ending, and not among the library's own files. */
@@ -182,20 +214,8 @@ async function requireTarget(context: StudioContext, path: string): Promise<stri
   return target;
 }
 
-/** Runs some work in a temporary folder that is removed afterwards. */
-async function inFolder<T>(context: StudioContext, work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await makeFolder(context);
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-async function makeFolder({ folders }: StudioContext): Promise<string> {
-  const folder = join(folders.temporary, randomUUID());
-  await mkdir(folder);
-  return folder;
+function temporaryPath({ folders }: StudioContext): string {
+  return join(folders.temporary, `${randomUUID()}.pusa`);
 }
 
 /** Writes bytes that come from outside to a file, as many as a `.pusa` file may have. */
@@ -220,13 +240,5 @@ async function receive(bytes: Bytes, path: string): Promise<void> {
     }
   } catch (thrown) {
     throw toPusaError(thrown);
-  }
-}
-
-async function* readAndRemove(path: string, folder: string): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const piece of createReadStream(path, { highWaterMark: 2 ** 18 })) yield piece as Uint8Array;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }

@@ -8,6 +8,7 @@ import {
   type MemoryPlan,
   type ModelNeeds,
 } from '../../core/plan/memory.ts';
+import { memoryWarnings } from '../../core/plan/memory-warnings.ts';
 import { planRange } from '../../core/plan/range.ts';
 import { preflight } from '../../core/timeline/preflight.ts';
 import type { Rates } from '../../engine/pipeline/result.ts';
@@ -19,6 +20,7 @@ import { sourcesOf } from './jobs-folder.ts';
 import type { JobKind, QueueMemory } from './jobs-state.ts';
 import { wantedRange } from './jobs-wanted.ts';
 import { findUsableModel } from './models.ts';
+import { coloursOf } from './source-colours.ts';
 
 /** What decides a forecast beside the model. */
 export interface Work extends JobKind {
@@ -76,8 +78,11 @@ export class Forecasts {
       encoded: sources.passes.reduce((sum, pass) => sum + pass.dropCells + pass.cells, 0),
       cells: plan.cells.length,
     });
-    const warnings = preflight({ project, range, cells, sources, trainedFrames: manifest.native.frames });
-    const memory = forecast.plan === null ? [] : memoryWarnings(forecast.plan, this.#available());
+    const colours = await coloursOf(this.#context, project, sources.passes);
+    const trainedFrames = manifest.native.frames;
+    const warnings = preflight({ project, range, cells, sources, trainedFrames, colours });
+    const isQuantised = manifest.baked?.precision.startsWith('int') ?? false;
+    const memory = forecast.plan === null ? [] : memoryWarnings(forecast.plan, isQuantised);
     return {
       seconds: forecast.seconds,
       memoryBytes: forecast.plan?.peakBytes ?? null,
@@ -188,34 +193,4 @@ function secondsOf({ steps, cfg, encoded, cells }: Work, rates: Rates): number {
 function memoryOf(device: Provider, report: DeviceReport | null, host: number): number {
   if (device === 'cpu' || report === null) return host;
   return Math.max(0, ...report.gpus.map(({ memoryBytes }) => memoryBytes ?? 0)) || host;
-}
-
-function memoryWarnings(
-  { leastBytes, streamedBlocks, residentBlocks }: MemoryPlan,
-  available: number,
-): { readonly code: string; readonly text: string; readonly values: Record<string, number> }[] {
-  const gigabytes = (bytes: number): number => Math.ceil(bytes / 2 ** 27) / 8;
-  if (leastBytes > available) {
-    const values = { needed: gigabytes(leastBytes), available: gigabytes(available) };
-    return [
-      {
-        code: 'MEMORY_SHORT',
-        text:
-          `This needs about ${values.needed} GB of memory and ${values.available} GB are free: it may run out. ` +
-          'Choose a smaller size or fewer frames, or close other programs.',
-        values,
-      },
-    ];
-  }
-  if (streamedBlocks === 0) return [];
-  const values = { streamed: streamedBlocks, blocks: streamedBlocks + residentBlocks };
-  return [
-    {
-      code: 'MODEL_STREAMED',
-      text:
-        `The model does not fit into the free memory: ${values.streamed} of its ${values.blocks} parts are read from ` +
-        'the disk at every step, which takes longer. Baked to int8 it takes about a quarter of the memory.',
-      values,
-    },
-  ];
 }

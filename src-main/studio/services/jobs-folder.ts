@@ -9,9 +9,9 @@ import { replanJob, type JobChange } from '../../core/plan/replan.ts';
 import { overlapOf } from '../../core/presets/extend.ts';
 import { seenByRange } from '../../core/timeline/own-takes.ts';
 import { parseJob } from '../../engine/pipeline/check-job.ts';
-import { writeWhole } from '../../engine/pipeline/files.ts';
-import { type JobFolder } from '../../engine/pipeline/job-folder.ts';
+import type { JobFolder } from '../../engine/pipeline/job-folder.ts';
 import type { Manifest } from '../../engine/weights/package.ts';
+import { writeWhole } from '../../files/durable.ts';
 import { joinFrames } from '../../media/seam.ts';
 import type { StudioContext } from '../context.ts';
 import { freezeJob } from '../freeze.ts';
@@ -77,11 +77,19 @@ export function sourcesOf(store: StudioContext['store'], project: Project, range
 /**
  * Makes another job of a frozen one, with its own id and changes. Its pixels are shared with the other where the
  * disk can: they are never written again.
+ * @param model the one that will make it, if not the other's
  * @throws PusaError JOB_INVALID, FILE_NOT_FOUND, SAMPLER_INVALID, DISK_FULL
  */
-export async function copyJob(from: string, to: string, jobId: string, change: JobChange): Promise<void> {
+export async function copyJob(
+  from: string,
+  to: string,
+  jobId: string,
+  change: JobChange,
+  model?: Job['model'],
+): Promise<void> {
   const job = await readJob(from);
-  const copy = replanJob({ ...job, id: jobId, createdAt: new Date().toISOString() }, change);
+  const createdAt = new Date().toISOString();
+  const copy = replanJob({ ...job, id: jobId, createdAt, model: model ?? job.model }, change);
   try {
     await mkdir(join(to, frozen.sources), { recursive: true });
     for (const index of job.sources.keys()) {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EventPayload } from '../../core/contract/api.ts';
+import type { Job } from '../../core/contract/job.ts';
 import type { Project, Range } from '../../core/contract/project.ts';
 import type { JobRecord } from '../../core/contract/records.ts';
 import { PusaError } from '../../core/errors.ts';
@@ -16,6 +17,7 @@ import {
   forgetDeaths,
   freezeRange,
   noteDeath,
+  readJob,
   requireFrozen,
   sweepJobs,
 } from './jobs-folder.ts';
@@ -49,6 +51,8 @@ export class JobQueue {
   #running: { readonly run: JobRun; readonly ended: Promise<void> } | null = null;
   /** Jobs whose folders are being changed: they are not started meanwhile. */
   readonly #held = new Set<string>();
+  /** Jobs that are being frozen. */
+  readonly #entering = new Set<Promise<unknown>>();
   readonly #unsubscribe: () => void;
   #told = '';
   /** Something is wrong that the next job would meet too: none is started until a person does something. */
@@ -102,8 +106,8 @@ export class JobQueue {
   }
 
   /**
-   * The same job once more. When its take was made, what was frozen for it was removed: then its range is frozen with
-   * the take's settings.
+   * The same job once more, with its model as that is now. When its take was made, what was frozen for it was removed:
+   * then its range is frozen with the take's settings.
    * @throws PusaError JOB_INVALID when that is gone too; of the plan, the media, the model; DISK_FULL
    */
   async duplicate(jobId: string, change: JobChange): Promise<JobRecord> {
@@ -121,7 +125,8 @@ export class JobQueue {
       return (await this.add({ ...again, place: 'last', changes: [change] }))[0]!;
     }
     await requireFrozen(from);
-    const copy = (): Promise<void> => copyJob(from, this.#folder(id), id, change);
+    const copy = async (): Promise<void> =>
+      copyJob(from, this.#folder(id), id, change, await this.#modelNow(from));
     return (await this.#enter(job.projectId, job.rangeId, [id], 'last', copy))[0]!;
   }
 
@@ -236,12 +241,22 @@ export class JobQueue {
     if (!paused) await this.#wake();
   }
 
-  /** Stops what runs; it goes on when the queue is opened next. */
+  /** Stops what runs; it goes on when the queue is opened next. Jobs that are being frozen still come into it. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#running?.run.stop('close');
     await this.#running?.ended;
+    await Promise.allSettled(this.#entering);
     this.#unsubscribe();
+  }
+
+  /** The package that a frozen job names: another one since, where an upgrade brought a better one; else as frozen. */
+  async #modelNow(folder: string): Promise<Job['model']> {
+    const { model } = await readJob(folder);
+    return findUsableModel(this.#context, model.id).then(
+      ({ manifest: { id, hash } }) => ({ id, hash }),
+      () => model,
+    );
   }
 
   #folder(jobId: string): string {
@@ -256,19 +271,26 @@ export class JobQueue {
     place: 'next' | 'last',
     freeze: () => Promise<void>,
   ): Promise<JobRecord[]> {
-    const { store } = this.#context;
-    let entered: JobRecord[];
-    try {
-      await freeze();
-      const { value } = await store.transact(null, 'Add jobs', (edit) => {
-        edit.require('projects', projectId);
-        return ids.map((id) => enter(edit, { id, projectId, rangeId, position: placeFor(store, place) }));
-      });
-      entered = value;
-    } catch (thrown) {
-      for (const id of ids) await rm(this.#folder(id), { recursive: true, force: true });
-      throw thrown;
+    if (this.#isClosed) {
+      throw new PusaError('LIBRARY_BUSY', 'The library is being closed.', 'Wait a moment and try again.');
     }
+    const { store } = this.#context;
+    const making = async (): Promise<JobRecord[]> => {
+      try {
+        await freeze();
+        const { value } = await store.transact(null, 'Add jobs', (edit) => {
+          edit.require('projects', projectId);
+          return ids.map((id) => enter(edit, { id, projectId, rangeId, position: placeFor(store, place) }));
+        });
+        return value;
+      } catch (thrown) {
+        for (const id of ids) await rm(this.#folder(id), { recursive: true, force: true });
+        throw thrown;
+      }
+    };
+    const entering = making();
+    this.#entering.add(entering);
+    const entered = await entering.finally(() => this.#entering.delete(entering));
     await this.#wake();
     return entered;
   }

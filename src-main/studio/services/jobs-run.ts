@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Job, Progress, Take } from '../../core/contract/job.ts';
+import type { Note } from '../../core/contract/note.ts';
 import type { Cost, JobRecord, TakeRecord } from '../../core/contract/records.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { JobFolder } from '../../engine/pipeline/job-folder.ts';
 import type { Preview } from '../../engine/protocol.ts';
 import type { ModelPackage } from '../../engine/weights/package.ts';
 import { removeJob, renderJob } from '../render.ts';
-import type { StudioContext } from '../context.ts';
+import type { Notice, StudioContext } from '../context.ts';
 import type { Forecasts } from './forecast.ts';
 import { finishOf } from './jobs-folder.ts';
 import type { QueueMemory } from './jobs-state.ts';
@@ -34,6 +35,7 @@ export class JobRun {
   readonly #memory: QueueMemory;
   readonly #forecasts: Forecasts;
   readonly #startedAt = performance.now();
+  /** Sentences told. */
   readonly #notes = new Set<string>();
   readonly #abort = new AbortController();
   #stop: Stop | null = null;
@@ -121,7 +123,7 @@ export class JobRun {
     const rendered = await renderJob(context.supervisor, this.#folder, model.folder, output, {
       onProgress: (progress) => this.#note(progress),
       onNote: (note) => this.#tellNote(note),
-      onRestart: () => this.#post('warning', restarted, restarted.message),
+      onRestart: () => this.#post('warning', restarted),
       ...(previews
         ? {
             onPreview: (preview: Preview) => {
@@ -186,13 +188,14 @@ export class JobRun {
   }
 
   /** Says at once what is done otherwise than asked, and keeps it with the job. */
-  #tellNote(note: string): void {
-    if (this.#notes.has(note)) return;
-    this.#notes.add(note);
-    this.#post('warning', null, note);
-    this.#change('Note what happened', (job) => ({
+  #tellNote(note: Note): void {
+    if (this.#notes.has(note.text)) return;
+    this.#notes.add(note.text);
+    const { text: message, ...coded } = note;
+    this.#post('warning', { ...coded, message, remedy: null });
+    this.#change('Note what happened', ({ notes = [], ...job }) => ({
       ...job,
-      notes: [...new Set([...(job.notes ?? []), note.slice(0, 1000)])].slice(-20),
+      notes: notes.some(({ text }) => text === message) ? notes : [...notes, note].slice(-20),
     })).catch((thrown: unknown) => this.#context.log(thrown));
   }
 
@@ -221,7 +224,7 @@ export class JobRun {
       });
     } finally {
       // Also where the record cannot be written, as on a full disk: a person is to know why nothing goes on.
-      if (!isStopped) this.#post('error', error, error.message);
+      if (!isStopped) this.#post('error', error);
     }
   }
 
@@ -265,16 +268,9 @@ export class JobRun {
       .catch((thrown: unknown) => this.#context.log(thrown));
   }
 
-  #post(level: 'info' | 'warning' | 'error', error: PusaError | null, message: string): void {
-    const job = this.#context.store.get('jobs', this.jobId);
-    this.#context.emit('notices.posted', {
-      level,
-      code: error?.code ?? null,
-      message: message.slice(0, 4000),
-      remedy: error?.remedy.slice(0, 4000) ?? null,
-      projectId: job?.projectId ?? null,
-      jobId: this.jobId,
-    });
+  #post(level: Notice['level'], { code, message, remedy, values = {} }: Omit<Notice, 'level'>): void {
+    const projectId = this.#context.store.get('jobs', this.jobId)?.projectId ?? null;
+    this.#context.notify({ level, code, values, message, remedy, projectId, jobId: this.jobId });
   }
 }
 

@@ -3,6 +3,7 @@ import { tableNames } from '../../core/contract/records.ts';
 import { PusaError } from '../../core/errors.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
+import { InTurn } from '../in-turn.ts';
 import type { StudioLibrary } from '../library.ts';
 
 /** What of a studio rests on the records of its library. */
@@ -50,7 +51,8 @@ export function libraryHandlers(
     if (media.absence === null && !library.isDamaged) work.lookForMedia();
     tell();
   };
-  const replace = async (change: () => Promise<void>): Promise<void> => {
+  const turns = new InTurn();
+  const replaceNow = async (change: () => Promise<void>): Promise<void> => {
     if (!library.isDamaged && context.store.lists.jobs(['running']).length > 0) {
       throw new PusaError('JOB_BUSY', 'A job is running.', 'Pause or cancel the job, then do it again.');
     }
@@ -63,6 +65,9 @@ export function libraryHandlers(
     bytes = null;
     for (const table of tableNames) context.emit('records.changed', { table, ids: null });
   };
+  // Two at once would each begin the work anew.
+  const replace = (change: () => Promise<void>): Promise<void> =>
+    turns.run('library', () => replaceNow(change));
   return {
     'library.status': async () => {
       await media.look();

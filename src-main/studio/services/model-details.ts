@@ -1,7 +1,7 @@
 import { basename, isAbsolute, resolve } from 'node:path';
 import type { ModelDetails, ModelPart } from '../../core/contract/api/model-details.ts';
 import type { Checkpoint } from '../../engine/weights/checkpoint.ts';
-import { expertOf, expertsOf, type PackageFile } from '../../engine/weights/manifest.ts';
+import { expertOf, expertsOf, type Expert, type PackageFile } from '../../engine/weights/manifest.ts';
 import type { ModelPackage } from '../../engine/weights/package.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
@@ -21,6 +21,9 @@ export function modelDetailsHandlers(
 async function describeModel(model: ModelPackage): Promise<ModelDetails> {
   const { folder, manifest } = model;
   const { baked } = manifest;
+  // Both experts have layers of the same names.
+  const named = (expert: Expert, name: string): string =>
+    manifest.lowNoise === undefined ? name : `${name} (${expert} noise)`;
   const parts: ModelPart[] = [];
   for (const expert of expertsOf(manifest)) {
     const { dit, loras } = expertOf(manifest, expert);
@@ -59,8 +62,11 @@ async function describeModel(model: ModelPackage): Promise<ModelDetails> {
             blockSize: baked.blockSize,
             search: baked.search,
             source: baked.source.name,
-            merged: baked.merged.map(({ name, strength }) => ({ name, strength })),
-            layers: baked.layers.map(({ name, error }) => ({ name, error })),
+            merged: baked.merged.map(({ expert, name, strength }) => ({
+              name: named(expert, name),
+              strength,
+            })),
+            layers: baked.layers.map(({ expert, name, error }) => ({ name: named(expert, name), error })),
           },
   };
 }

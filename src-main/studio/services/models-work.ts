@@ -1,8 +1,9 @@
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { CatalogueEntry } from '../../core/contract/api/model-catalogue.ts';
 import { PusaError } from '../../core/errors.ts';
 import type { StudioContext } from '../context.ts';
-import { readCatalogue } from '../downloads/catalogue.ts';
+import { entryNamed, readCatalogue } from '../downloads/catalogue.ts';
+import { modelName } from '../../engine/weights/model-name.ts';
 import { describeEntry } from '../model-work/catalogue-entry.ts';
 import { freeBytesAt } from '../downloads/space.ts';
 import type { HandlersOf } from '../handlers.ts';
@@ -86,8 +87,7 @@ export class ModelWork {
       'models.tasks': () => ({ tasks: this.#tasks.list() }),
       'models.catalogue': () => this.#catalogue(),
       'models.download': async ({ entry, folder }) => {
-        const found = (await this.#place.catalogue()).find(({ id }) => id === entry);
-        if (found === undefined) throw unknownEntry(entry);
+        const found = entryNamed(await this.#place.catalogue(), entry);
         const busy = this.#tasks.list().find((task) => task.entry === entry && isUnderWay(task.state));
         return { task: busy?.id ?? (await this.#tasks.add({ kind: 'download', entry, folder }, found.name)) };
       },
@@ -111,8 +111,8 @@ export class ModelWork {
       },
       'models.inspect': async ({ path }) => shownInspection(await inspectFile(path)),
       'models.import': async (wish) => {
-        const id = await this.#idFor(wish.id, wish.name ?? nameOfPath(wish.paths[0] ?? 'model'));
-        const label = wish.name ?? nameOfPath(wish.paths[0] ?? id);
+        const label = wish.name ?? modelName(wish.paths[0] ?? 'model');
+        const id = await this.#idFor(wish.id, label);
         return { task: await this.#tasks.add({ kind: 'import', ...wish, id }, label) };
       },
       'models.bake': async (wish) => {
@@ -204,20 +204,4 @@ function idsOf(request: TaskRequest): string[] {
 function namesModel(request: TaskRequest | undefined, id: string): boolean {
   if (request?.kind === 'bake' || request?.kind === 'verify') return request.model === id;
   return request?.kind === 'download' && request.entry === id;
-}
-
-function nameOfPath(path: string): string {
-  const name = basename(path.replace(/[/\\]+$/, '')).replace(
-    /(\.(safetensors|index\.json|pth|pt|gguf))+$/i,
-    '',
-  );
-  return name === '' ? 'model' : name;
-}
-
-function unknownEntry(id: string): PusaError {
-  return new PusaError(
-    'MODEL_NOT_FOUND',
-    `The catalogue has no model "${id}".`,
-    'See `models download` for those it has.',
-  );
 }

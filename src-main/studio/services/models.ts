@@ -1,7 +1,7 @@
 import type { Model } from '../../core/contract/api/models.ts';
 import { toPusaError } from '../../core/errors.ts';
 import { createTokenizer, type Tokenizer } from '../../engine/text/tokenizer.ts';
-import { filesOf, sizeMultipleOf } from '../../engine/weights/manifest.ts';
+import { expertOf, expertsOf, filesOf, sizeMultipleOf } from '../../engine/weights/manifest.ts';
 import { openPackage, readManifest, type ModelPackage } from '../../engine/weights/package.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
@@ -58,7 +58,10 @@ async function describe(context: Needs, { id, folder, bundled }: ShelvedModel): 
     () => (manifest.id === id ? null : `The folder "${id}" holds the model "${manifest.id}".`),
     (thrown: unknown) => toPusaError(thrown).message,
   );
-  const { recommended, native, loras, name, licence, hash } = manifest;
+  const { recommended, native, name, licence, hash } = manifest;
+  const all = expertsOf(manifest).flatMap((expert) => expertOf(manifest, expert).loras);
+  // Both experts may have the same LoRA.
+  const loras = all.filter((lora, index) => all.findIndex((one) => one.name === lora.name) === index);
   return {
     id,
     name,

@@ -170,7 +170,8 @@ async function removeProjects(context: StudioContext, ids: readonly string[]): P
   const needed = store.namedAmong(hashes);
   for (const hash of hashes) {
     // What stays behind is only a file too many.
-    if (!needed.has(hash)) await media.remove(hash).catch((thrown: unknown) => context.log(thrown));
+    if (needed.has(hash) || store.lists.isNamed(hash)) continue;
+    await media.remove(hash).catch((thrown: unknown) => context.log(thrown));
   }
 }
 

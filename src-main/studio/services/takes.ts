@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import type { Input, Output } from '../../core/contract/api.ts';
+import { studioSteps } from '../../core/contract/api/projects.ts';
 import type { Bytes, Download } from '../../core/contract/channel.ts';
 import type { AssetRecord, TakeRecord, TakeSummary } from '../../core/contract/records.ts';
 import { takeSummarySchema } from '../../core/contract/records.ts';
 import { PusaError } from '../../core/errors.ts';
+import type { Edit } from '../../library/store.ts';
 import { openSource } from '../../media/frames.ts';
 import type { StudioContext } from '../context.ts';
 import type { HandlersOf } from '../handlers.ts';
@@ -22,7 +24,7 @@ export function takesHandlers(context: StudioContext): HandlersOf<'takes'> {
       return { ...page, items: [...page.items] };
     },
     'takes.get': ({ takeId }) => store.require('takes', takeId),
-    'takes.read': (input) => readTake(context, input),
+    'takes.read': (input, { signal }) => readTake(context, input, signal),
     'takes.thumbnail': (input, { signal }) => thumbnail(context, input, signal),
     'takes.rate': ({ takeId, rating }) => note(context, takeId, 'Rate a take', { rating }),
     'takes.setTags': ({ takeId, tags }) => note(context, takeId, 'Tag a take', { tags }),
@@ -32,7 +34,7 @@ export function takesHandlers(context: StudioContext): HandlersOf<'takes'> {
       return editProject(
         context,
         take.projectId,
-        'Put a take on the timeline',
+        studioSteps.promote,
         (project) => promoteTake(project, take, asset, { clipId, track }),
         (edit) => {
           if (store.lists.assetOfHash(asset.hash) === null) edit.put('assets', asset);
@@ -47,7 +49,7 @@ export function takesHandlers(context: StudioContext): HandlersOf<'takes'> {
       return editProject(
         context,
         take.projectId,
-        'Extend a take',
+        studioSteps.extend,
         (project) => {
           isPromoted = clipOfTake(project, take) === null;
           const shown = isPromoted ? promoteTake(project, take, asset, { clipId, track: null }) : project;
@@ -66,7 +68,7 @@ export function takesHandlers(context: StudioContext): HandlersOf<'takes'> {
       return editProject(
         context,
         take.projectId,
-        'Recreate a take’s settings',
+        studioSteps.recreate,
         (project) => {
           isGone = project.ranges.every(({ id }) => id !== take.rangeId);
           return recreateTake(project, take, rangeId);
@@ -126,6 +128,7 @@ async function assetOf({ store, media }: StudioContext, take: TakeRecord): Promi
 async function readTake(
   { store, media }: StudioContext,
   { takeId, from = 0, bytes }: Input<'takes.read'>,
+  signal: AbortSignal,
 ): Promise<Download<Output<'takes.read'>>> {
   const { fileHash } = store.require('takes', takeId);
   const total = await media.size(fileHash);
@@ -133,7 +136,7 @@ async function readTake(
   const end = bytes === undefined ? total : Math.min(total, start + bytes);
   return {
     output: { from: start, bytes: end - start, total },
-    body: media.read(fileHash, { start, end }),
+    body: media.read(fileHash, { start, end, signal }),
   };
 }
 
@@ -182,22 +185,30 @@ async function* once(bytes: Uint8Array): Bytes & AsyncGenerator<Uint8Array> {
 async function deleteTakes(context: StudioContext, takeIds: readonly string[]): Promise<void> {
   const { store } = context;
   const takes = [...new Set(takeIds)].map((id) => store.require('takes', id));
-  for (const take of takes) {
-    const project = store.require('projects', take.projectId);
-    const isShown = project.assets.some(
-      ({ id, hash }) => hash === take.fileHash && project.clips.some(({ assetId }) => assetId === id),
-    );
-    if (!isShown) continue;
-    throw new PusaError(
-      'EDIT_INVALID',
-      'A take whose clip is on the timeline cannot be deleted.',
-      'Remove its clip from the timeline first.',
-    );
-  }
+  for (const take of takes) requireHidden(store, take);
   for (const projectId of new Set(takes.map((take) => take.projectId))) {
     const own = takes.filter((take) => take.projectId === projectId);
-    await store.transact(projectId, own.length === 1 ? 'Delete a take' : 'Delete takes', (edit) => {
-      for (const { id } of own) edit.remove('takes', id);
+    const label = own.length === 1 ? studioSteps.deleteTake : studioSteps.deleteTakes;
+    await store.transact(projectId, label, (edit) => {
+      for (const take of own) {
+        // Once more: it may have been put on the timeline meanwhile.
+        requireHidden(edit, take);
+        edit.remove('takes', take.id);
+      }
     });
   }
+}
+
+/** @throws PusaError EDIT_INVALID for a take whose clip is on the timeline */
+function requireHidden(records: Pick<Edit, 'require'>, take: TakeRecord): void {
+  const project = records.require('projects', take.projectId);
+  const isShown = project.assets.some(
+    ({ id, hash }) => hash === take.fileHash && project.clips.some(({ assetId }) => assetId === id),
+  );
+  if (!isShown) return;
+  throw new PusaError(
+    'EDIT_INVALID',
+    'A take whose clip is on the timeline cannot be deleted.',
+    'Remove its clip from the timeline first.',
+  );
 }

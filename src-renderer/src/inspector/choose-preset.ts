@@ -22,8 +22,7 @@ export async function choosePreset(session: Session, preset: PresetId): Promise<
     const name = t(`inspector.preset.${preset}`);
     const done = session.edit(t('inspector.edit.preset', { name }), commands);
     if (session.project?.ranges.some(({ id }) => id === rangeId) === true) {
-      if (session.rangeId !== rangeId) session.takeId = null;
-      session.rangeId = rangeId;
+      session.showRange(rangeId);
       showStart(session);
       session.selection = { ...session.selection, cells: null };
     }

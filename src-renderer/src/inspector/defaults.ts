@@ -1,6 +1,5 @@
 import type { Model } from '../../../src-main/core/contract/api/models.ts';
-import type { Interpolation, Project, Range, Sampler } from '../../../src-main/core/contract/project.ts';
-import { coverRange } from '../../../src-main/core/timeline/coverage.ts';
+import type { Interpolation, Range, Sampler } from '../../../src-main/core/contract/project.ts';
 import { cellMarks } from '../../../src-main/core/timeline/marks.ts';
 import {
   defaultInterpolation,
@@ -66,13 +65,4 @@ export function loraControl(model: Model | null): LoraControl {
   return baked === undefined
     ? { kind: 'none' }
     : { kind: 'baked', name: baked.name, strength: baked.defaultStrength };
-}
-
-/** Frames of a range that have something under them. */
-export function coveredFrames(project: Project, range: Range): number {
-  try {
-    return coverRange(project, range).filter((seen) => seen !== null).length;
-  } catch {
-    return 0;
-  }
 }

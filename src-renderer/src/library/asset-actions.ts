@@ -8,7 +8,7 @@ import { assetDrag, assetOf } from '../state/drag.svelte.ts';
 import { importFiles } from '../state/import-files.ts';
 import type { Session } from '../state/session.svelte.ts';
 import { tasks } from '../state/tasks.svelte.ts';
-import { dropAssets } from '../timeline/edits.ts';
+import { dropAssets, insertionFrame } from '../timeline/edits.ts';
 import { confirm } from '../ui/confirm.svelte.ts';
 
 /** Puts media on the timeline where the playhead is. */
@@ -16,7 +16,7 @@ export function addAtPlayhead(session: Session, ...assets: readonly Asset[]): vo
   const { project } = session;
   const [first] = assets;
   if (project === null || first === undefined) return;
-  const place = { start: Math.max(0, Math.round(session.playhead)), track: 0 };
+  const place = { start: insertionFrame(project, session.playhead), track: 0 };
   const { commands, clipIds } = dropAssets(project, assets.map(assetOf), place, () => crypto.randomUUID());
   void session.edit(t('library.edit.add', { name: first.name }).slice(0, 200), commands);
   session.selection = { clipIds, cells: null };

@@ -1,15 +1,17 @@
-import type { Edited } from '../../../src-main/core/contract/api/projects.ts';
+import { studioSteps, type Edited } from '../../../src-main/core/contract/api/projects.ts';
+import type { Clip } from '../../../src-main/core/contract/project.ts';
 import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { cellCount } from '../../../src-main/core/timeline/cells.ts';
 import { t } from '../i18n/index.svelte.ts';
 import type { Session } from '../state/session.svelte.ts';
+import { keyParts } from '../state/shortcut.ts';
 import { confirm } from '../ui/confirm.svelte.ts';
-
-/** What the studio calls the step that deletes one take. */
-const deleteStep = 'Delete a take';
 
 /** Cells that an extension shares with its take, as the preset does. */
 const sharedCells = 4;
+
+/** Tracks are counted from 0. */
+const highestTrack = 63;
 
 type Api = Session['client']['api']['takes'];
 
@@ -39,8 +41,14 @@ export async function showTake(session: Session, take: TakeSummary): Promise<voi
   session.view = 'result';
 }
 
-export function promoteTake(session: Session, take: TakeSummary): Promise<boolean> {
-  return change(session, (api) => api.promote({ takeId: take.id, clipId: crypto.randomUUID(), track: 0 }));
+/** The track above whatever there is, so that sources under a take stay as they are. */
+export function trackAbove(clips: readonly Pick<Clip, 'track'>[]): number {
+  return Math.min(highestTrack, Math.max(-1, ...clips.map(({ track }) => track)) + 1);
+}
+
+export function promoteTake(session: Session, take: Pick<TakeSummary, 'id'>): Promise<boolean> {
+  const track = trackAbove(session.project?.clips ?? []);
+  return change(session, (api) => api.promote({ takeId: take.id, clipId: crypto.randomUUID(), track }));
 }
 
 /** A new range of the same length that goes on from the take's last frame. */
@@ -111,8 +119,14 @@ export async function deleteTake(session: Session, take: TakeSummary): Promise<v
   const undo = {
     label: t('library.undoDelete'),
     run: () => {
-      if (session.steps.undo === deleteStep && session.project?.id === take.projectId) void session.undo();
-      else session.tell('info', t('library.undoLater'), t('library.undoLaterText'));
+      if (session.steps.undo === studioSteps.deleteTake && session.project?.id === take.projectId)
+        void session.undo();
+      else
+        session.tell(
+          'info',
+          t('library.undoLater'),
+          t('library.undoLaterText', { key: keyParts('Mod+Z').join(' ') }),
+        );
     },
   };
   session.tell('info', t('library.takeDeleted'), null, null, [undo]);

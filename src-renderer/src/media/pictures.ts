@@ -107,11 +107,6 @@ export class Pictures {
     return this.#failures.get(medium.id)?.error ?? null;
   }
 
-  /** Why a medium's pictures come from the studio; null where they do not. */
-  standInOf(medium: Medium): StandIn | null {
-    return this.#standIns.get(medium.id) ?? null;
-  }
-
   /** What a file says about itself. @throws PusaError MEDIA_UNREADABLE */
   probe(medium: Medium): Promise<Facts> {
     const request = ++this.#count;

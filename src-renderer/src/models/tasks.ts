@@ -6,16 +6,15 @@ export interface TasksView {
   readonly open: readonly ModelTask[];
   /** Ended without a result and not put away yet. */
   readonly failed: readonly ModelTask[];
-  /** Ended well, or by the person. */
-  readonly over: readonly ModelTask[];
+  /** Both, then what ended well or by the person. */
+  readonly all: readonly ModelTask[];
 }
 
 export function tasksView(tasks: readonly ModelTask[]): TasksView {
-  return {
-    open: tasks.filter(isOpen),
-    failed: tasks.filter(({ state }) => state === 'failed'),
-    over: tasks.filter(({ state }) => state === 'done' || state === 'cancelled'),
-  };
+  const open = tasks.filter(isOpen);
+  const failed = tasks.filter(({ state }) => state === 'failed');
+  const over = tasks.filter(({ state }) => state === 'done' || state === 'cancelled');
+  return { open, failed, all: [...open, ...failed, ...over] };
 }
 
 export function isOpen({ state }: Pick<ModelTask, 'state'>): boolean {

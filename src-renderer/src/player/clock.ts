@@ -71,14 +71,6 @@ export function shuttle(speed: number, direction: 1 | -1): number {
   return direction * Math.min(fastest, Math.abs(speed) * 2);
 }
 
-/** Place as hours, minutes, seconds and frames. A rate that is not whole counts its nearest whole (non-drop). */
-export function timecode(frame: number, fps: number): string {
-  const rate = Math.max(1, Math.round(fps));
-  const seconds = Math.floor(frame / rate);
-  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60, frame % rate];
-  return parts.map((part) => String(part).padStart(2, '0')).join(':');
-}
-
 function clamp(value: number, min: number, max: number): number {
   return Math.min(max, Math.max(min, value));
 }

@@ -12,6 +12,7 @@ import {
   type ClipsOf,
   type VisibleRun,
 } from '../../../src-main/core/timeline/coverage.ts';
+import { heardRuns } from '../../../src-main/core/timeline/heard.ts';
 import type { Medium } from '../media/protocol.ts';
 import { joined, type SoundPart } from './heard.ts';
 import { decodeSize, type Size } from './rect.ts';
@@ -27,6 +28,9 @@ export interface Layer {
   /** Size at which it is decoded. */
   readonly size: Size;
 }
+
+/** Wherever something lies. */
+const everywhere = { start: 0, frames: Number.MAX_SAFE_INTEGER };
 
 /** Where something is kept: `/media/asset/<id>` and so on, below the page's own address. */
 export type Addresses = (path: string) => string;
@@ -45,7 +49,7 @@ export class Composer {
   constructor(project: ClipsOf & Size, address: Addresses) {
     this.#project = project;
     this.#address = address;
-    this.#runs = visibleRuns(project, { start: 0, frames: Number.MAX_SAFE_INTEGER });
+    this.#runs = visibleRuns(project, everywhere);
   }
 
   /** The topmost clip's picture at a frame; null where nothing lies. */
@@ -62,11 +66,14 @@ export class Composer {
     };
   }
 
-  /** Everything with a sound of its own, where and while it is seen, as an export has it. */
-  sounds(): readonly SoundPart[] {
+  /**
+   * Everything with a sound of its own, where and while it is heard, as an export has it.
+   * @param takes of the project: those are silent
+   */
+  sounds(takes: readonly Pick<TakeSummary, 'fileHash'>[]): readonly SoundPart[] {
     const { fps } = this.#project;
     return joined(
-      this.#runs
+      heardRuns(this.#project, takes, everywhere)
         .filter(({ asset }) => asset.kind === 'video')
         .map(({ clip, asset, start, frames }) => ({
           medium: assetMedium(asset, this.#address),
@@ -180,9 +187,9 @@ export function stepCell(range: Pick<Range, 'start' | 'frames'> | null, frame: n
     : range.start + range.frames;
 }
 
-/** Places where something begins or ends, ascending: ends of ranges and of clips, for jumping from one to the next. */
-export function edges(project: Pick<Project, 'clips' | 'ranges'>): number[] {
-  const all = new Set<number>([0]);
+/** Places to jump to, ascending: markers, and where clips and ranges begin and end. */
+export function edges(project: Pick<Project, 'clips' | 'ranges' | 'markers'>): number[] {
+  const all = new Set<number>([0, ...(project.markers ?? []).map(({ frame }) => frame)]);
   for (const { start, frames } of [...project.clips, ...project.ranges]) {
     all.add(start);
     all.add(start + frames - 1);

@@ -1,5 +1,4 @@
 import type { Sweep } from '../../../src-main/core/contract/api/jobs.ts';
-import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { t } from '../i18n/index.svelte.ts';
 import { generateState } from '../inspector/generate.ts';
 import { obstacleText } from '../inspector/messages.ts';
@@ -67,24 +66,6 @@ export async function askQueue(
     await ask(session.client.api.jobs);
     await session.readJobs();
   });
-}
-
-/** Something asked of the takes; afterwards they are read again. */
-export async function askTakes(
-  session: Session,
-  ask: (api: Session['client']['api']['takes']) => Promise<unknown>,
-): Promise<boolean> {
-  return await tellingFailures(session, async () => {
-    await ask(session.client.api.takes);
-    await session.readTakes();
-  });
-}
-
-/** Shows a take as the result, and its range. */
-export function showTake(session: Session, take: Pick<TakeSummary, 'id' | 'rangeId'>): void {
-  if (session.project?.ranges.some(({ id }) => id === take.rangeId) === true) session.rangeId = take.rangeId;
-  session.takeId = take.id;
-  session.view = 'result';
 }
 
 async function tellingFailures(session: Session, work: () => Promise<void>): Promise<boolean> {

@@ -6,15 +6,19 @@ import Import from '@lucide/svelte/icons/import';
 import Info from '@lucide/svelte/icons/info';
 import Keyboard from '@lucide/svelte/icons/keyboard';
 import Lightbulb from '@lucide/svelte/icons/lightbulb';
+import PanelBottom from '@lucide/svelte/icons/panel-bottom';
+import PanelLeft from '@lucide/svelte/icons/panel-left';
+import PanelRight from '@lucide/svelte/icons/panel-right';
 import Save from '@lucide/svelte/icons/save';
 import Settings from '@lucide/svelte/icons/settings';
 import type { MenuCommand } from '../../../src-main/core/contract/bridge.ts';
 import { t } from '../i18n/index.svelte.ts';
+import { modelsUi } from '../models/models-ui.svelte.ts';
 import { generate } from '../queue/actions.ts';
 import { bridge } from '../state/connection.ts';
 import { chooseMedia } from '../state/import-files.ts';
 import { keys, type UiCommand } from '../state/keys.svelte.ts';
-import { layout } from '../state/layout.svelte.ts';
+import { layout, type Panel } from '../state/layout.svelte.ts';
 import { chooseProjectFile, duplicateProject, newProject, saveProject } from '../state/project-files.ts';
 import type { Session } from '../state/session.svelte.ts';
 import { ui } from '../state/ui.svelte.ts';
@@ -119,12 +123,19 @@ export function appCommands(session: Session): UiCommand[] {
       },
     ),
     command(
+      'library.addModel',
+      () => t('models.add'),
+      [],
+      () => modelsUi.add(),
+    ),
+    command(
       'library.search',
       () => t('app.searchLibrary'),
       ['Mod+F'],
       () => {
-        layout.toggle('library', true);
-        ui.searchWanted++;
+        // Models are few enough to be seen.
+        ui.showLibrary(ui.libraryTab === 'models' ? 'media' : ui.libraryTab);
+        ui.searchWanted = true;
       },
     ),
     command(
@@ -184,6 +195,13 @@ export function mainMenu(): MenuItem[] {
     disabled: !keys.enabled(id),
     run: () => keys.run(id),
   });
+  const panel = (id: Panel, icon: Icon): MenuItem => ({
+    label: t(`app.${id}`),
+    icon,
+    key: keys.shortcut(`view.${id}`),
+    checked: layout.shown[id].open,
+    run: () => layout.toggle(id),
+  });
   return [
     item('file.new', FilePlus2),
     item('file.open', FolderOpen),
@@ -194,6 +212,10 @@ export function mainMenu(): MenuItem[] {
     item('file.export', Download),
     'line',
     item('library.import', Import),
+    'line',
+    panel('library', PanelLeft),
+    panel('timeline', PanelBottom),
+    panel('inspector', PanelRight),
     'line',
     item('file.settings', Settings),
     item('view.shortcuts', Keyboard),

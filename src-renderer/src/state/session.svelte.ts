@@ -27,6 +27,8 @@ export interface Toast {
   readonly message: string;
   readonly remedy: string | null;
   readonly code: string | null;
+  /** What the sentence of its code names. */
+  readonly values: Readonly<Record<string, string | number>>;
   readonly actions: readonly ToastAction[];
 }
 
@@ -115,13 +117,14 @@ export class Session {
     });
     client.on('library.changed', (library) => (this.library = library));
     client.on('jobs.progress', ({ jobId, progress }) => this.progress.set(jobId, progress));
-    client.on('notices.posted', ({ level, message, remedy, code, jobId }) =>
+    client.on('notices.posted', ({ level, message, remedy, code, values, jobId }) =>
       this.tell(
         level,
         message,
         remedy,
         code,
         jobId === null || level !== 'error' ? [] : this.jobActions(jobId),
+        values,
       ),
     );
     client.on('records.changed', ({ table }) => {
@@ -285,8 +288,9 @@ export class Session {
     remedy: string | null = null,
     code: string | null = null,
     actions: readonly ToastAction[] = [],
+    values: Toast['values'] = {},
   ): void {
-    const toast: Toast = { id: ++this.#toastCount, level, message, remedy, code, actions };
+    const toast: Toast = { id: ++this.#toastCount, level, message, remedy, code, values, actions };
     this.toasts = [...this.toasts.slice(-4), toast];
   }
 

@@ -1,4 +1,5 @@
-import type { Asset, Clip } from '../../../src-main/core/contract/project.ts';
+import type { Asset, Clip, Marker } from '../../../src-main/core/contract/project.ts';
+import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { toPusaError } from '../../../src-main/core/errors.ts';
 import { cellCount, firstFrameOf, lastFrameOf } from '../../../src-main/core/timeline/cells.ts';
 import { t } from '../i18n/index.svelte.ts';
@@ -11,12 +12,17 @@ import {
   dropAssets,
   duplicateClips,
   extentOf,
-  gapAt,
+  insertionFrame,
   rangeAt,
+  rangeDefaults,
   rangeOver,
   rippleDelete,
+  slipTo,
   splitAt,
   transitionBetween,
+  trimTo,
+  unlockedTrack,
+  type DropPlace,
 } from './edits.ts';
 import type { Brush } from './gesture.ts';
 import type { Hit } from './hit.ts';
@@ -24,6 +30,9 @@ import { trackNear, rulerHeight } from './layout.ts';
 import { snap, snapPixels } from './snap.ts';
 import { newId, type TimelineState } from './state.svelte.ts';
 import { xToFrame } from './view.ts';
+
+/** Colours that markers take in turn. */
+const markerColours = 5;
 
 /** What keys, menus and buttons do to a timeline. Every edit is one step to undo. */
 export class TimelineActs {
@@ -46,11 +55,32 @@ export class TimelineActs {
 
   // Clips
 
-  split(): void {
+  /** Clips that the playhead goes through: selected ones, else all that are not locked. */
+  #clipsAtPlayhead(): Clip[] {
     const { scene, session, locked, selection } = this.#state;
-    if (scene === null) return;
-    const clips = clipsToSplit(scene, session.playhead, selection.clipIds, locked);
-    void this.#state.edit(t('timeline.edit.split'), splitAt(clips, session.playhead, newId));
+    return scene === null ? [] : clipsToSplit(scene, session.playhead, selection.clipIds, locked);
+  }
+
+  split(): void {
+    const { playhead } = this.#state.session;
+    void this.#state.edit(t('timeline.edit.split'), splitAt(this.#clipsAtPlayhead(), playhead, newId));
+  }
+
+  /** Cuts off what lies before the playhead, or from it on. */
+  trim(edge: 'start' | 'end'): void {
+    const { playhead } = this.#state.session;
+    void this.#state.edit(t('timeline.edit.trim'), trimTo(this.#clipsAtPlayhead(), edge, playhead));
+  }
+
+  /** Shows other pictures of the source in the same place. */
+  slip(byFrames: number): void {
+    const { scene, fps } = this.#state;
+    const commands = this.#clips().flatMap((clip): Command[] => {
+      const sourceStart = slipTo(clip, scene?.assets.get(clip.assetId), byFrames, fps);
+      if (sourceStart === null || sourceStart === clip.sourceStart) return [];
+      return [{ type: 'slipClip', clipId: clip.id, sourceStart }];
+    });
+    void this.#state.edit(t('timeline.edit.slip'), commands);
   }
 
   remove(): void {
@@ -85,10 +115,20 @@ export class TimelineActs {
     session.selection = { clipIds: copies.clipIds, cells: null };
   }
 
+  /** Moves the selected clips, else the current range. */
   nudge(byFrames: number, byTracks = 0): void {
+    const { current, locked } = this.#state;
     const clips = this.#clips();
+    if (this.#state.selected.size === 0 && current !== null && byTracks === 0) {
+      const start = Math.max(0, current.start + byFrames);
+      if (start === current.start) return;
+      const commands: Command[] = [{ type: 'moveRange', rangeId: current.id, start }];
+      void this.#state.edit(t('timeline.edit.moveRange'), commands);
+      return;
+    }
     const bounded = boundMove(clips, byFrames, byTracks);
     if (clips.length === 0 || (bounded.byFrames === 0 && bounded.byTracks === 0)) return;
+    if (clips.some(({ track }) => locked.has(track + bounded.byTracks))) return;
     const clipIds = clips.map(({ id }) => id);
     void this.#state.edit(t('timeline.edit.move'), [{ type: 'moveClips', clipIds, ...bounded }]);
   }
@@ -126,11 +166,12 @@ export class TimelineActs {
 
   /** @returns whether the text was something of a timeline */
   paste(text: string | null): boolean {
-    const { session, current, selection } = this.#state;
+    const { session, current, selection, locked } = this.#state;
     const copied = readCopied(text ?? this.#copied ?? '');
     if (copied === null || session.project === null) return false;
     if (copied.what === 'clips') {
-      const pasted = pasteClips(session.project, copied, session.playhead, 0, newId);
+      const at = insertionFrame(session.project, session.playhead);
+      const pasted = pasteClips(session.project, copied, at, locked, newId);
       void this.#state.edit(t('timeline.edit.paste'), pasted.commands);
       session.selection = { clipIds: pasted.clipIds, cells: null };
     } else if (current !== null) {
@@ -147,7 +188,7 @@ export class TimelineActs {
     const { selection, current, hover, playheadCell } = this.#state;
     const hovered = hover?.on === 'cell' ? hover : null;
     if (selection.cells === null && hovered !== null && hovered.rangeId !== current?.id) {
-      this.#state.chooseRange(hovered.rangeId);
+      this.#state.session.showRange(hovered.rangeId);
       this.#paintCells(hovered.rangeId, hovered.cell, hovered.cell, kind);
       return;
     }
@@ -204,7 +245,7 @@ export class TimelineActs {
     const { session } = this.#state;
     const { in: from, out } = session.bounds;
     if (session.project === null) return;
-    const defaults = this.#state.rangeDefaults();
+    const defaults = rangeDefaults(this.#state.session.model, newId());
     const clips = this.#clips().sort((a, b) => a.start - b.start);
     const [first, second] = clips;
     if (at === null && from !== null && out !== null) {
@@ -225,20 +266,13 @@ export class TimelineActs {
   transition(firstId: string, secondId: string): void {
     const { project } = this.#state.session;
     if (project === null) return;
-    const defaults = this.#state.rangeDefaults();
+    const defaults = rangeDefaults(this.#state.session.model, newId());
     this.#addRange(transitionBetween(project, firstId, secondId, defaults), defaults.id);
-  }
-
-  /** Across the gap of a track at a frame. */
-  transitionAt(track: number, frame: number): void {
-    const { scene } = this.#state;
-    const gap = scene && gapAt(scene, track, frame);
-    if (gap) this.transition(gap.before.id, gap.after.id);
   }
 
   #addRange(commands: ReturnType<typeof rangeAt>, id: string): void {
     void this.#state.edit(t('timeline.edit.addRange'), commands);
-    this.#state.chooseRange(id);
+    this.#state.session.showRange(id);
     this.#state.session.selection = { clipIds: [], cells: null };
   }
 
@@ -250,7 +284,7 @@ export class TimelineActs {
     void this.#state.edit(t('timeline.edit.duplicateRange'), [
       { type: 'duplicateRange', rangeId, newId: id, start },
     ]);
-    this.#state.chooseRange(id);
+    this.#state.session.showRange(id);
   }
 
   removeRange(rangeId: string): void {
@@ -264,9 +298,9 @@ export class TimelineActs {
   // Takes
 
   async promote(takeId: string, track: number | null = null): Promise<void> {
-    const { session, scene } = this.#state;
+    const { session, scene, locked } = this.#state;
     try {
-      const top = Math.min(63, scene?.tracks.length ?? 0);
+      const top = unlockedTrack(Math.min(63, scene?.tracks.length ?? 0), locked);
       await session.client.api.takes.promote({ takeId, clipId: newId(), track: track ?? top });
       session.takeId = takeId;
       this.#state.announcement = t('timeline.promoted');
@@ -295,42 +329,65 @@ export class TimelineActs {
     this.#state.session.view = 'result';
   }
 
+  // Markers
+
   toggleMarker(): void {
-    const { session, stored } = this.#state;
-    const there = stored.markers.find(({ frame }) => frame === session.playhead);
-    if (there === undefined) this.#state.addMarker(session.playhead);
-    else this.#state.removeMarker(there.id);
+    const { playhead } = this.#state.session;
+    const there = this.#state.markers.find(({ frame }) => frame === playhead);
+    if (there === undefined) this.addMarker(playhead);
+    else this.removeMarker(there.id);
+  }
+
+  addMarker(frame: number): void {
+    const { markers } = this.#state;
+    if (markers.some((each) => each.frame === frame)) return;
+    this.#setMarkers([...markers, { id: newId(), frame, colour: markers.length % markerColours }]);
+  }
+
+  removeMarker(id: string): void {
+    this.#setMarkers(this.#state.markers.filter((each) => each.id !== id));
+  }
+
+  clearMarkers(): void {
+    this.#setMarkers([]);
+  }
+
+  #setMarkers(markers: readonly Marker[]): void {
+    void this.#state.edit(t('timeline.edit.marker'), [{ type: 'setMarkers', markers: [...markers] }]);
   }
 
   // Dropping
 
   /** Where something dropped at a place of the canvas lands: on a cell, or at a frame of a track. */
-  dropPlace(x: number, y: number): { start: number; track: number; frames?: number } {
-    const { scene, view, layout, scrollY, stored } = this.#state;
+  dropPlace(x: number, y: number): DropPlace {
+    const { scene, view, layout, scrollY, stored, locked } = this.#state;
     const hit = this.#state.hit(x, y);
     const range = hit.on === 'cell' ? scene?.ranges.get(hit.rangeId) : undefined;
     if (hit.on === 'cell' && range !== undefined) {
       const first = firstFrameOf(hit.cell);
-      return { start: range.start + first, track: 0, frames: lastFrameOf(hit.cell) - first + 1 };
+      const frames = lastFrameOf(hit.cell) - first + 1;
+      return { start: range.start + first, track: unlockedTrack(0, locked), frames };
     }
-    const track = trackNear(layout, y - rulerHeight + scrollY);
+    const track = unlockedTrack(trackNear(layout, y - rulerHeight + scrollY), locked);
+    // The first of all begins at the beginning, wherever it is let go.
+    if (scene?.length === 0) return { start: 0, track };
     const wanted = Math.max(0, xToFrame(view, x));
     if (scene === null || !stored.snapping) return { start: Math.round(wanted), track };
     return { start: snap(wanted, this.#state.snapLines(scene), snapPixels / view.scale).frame, track };
   }
 
   /** Puts assets on the timeline. The first picture of a project without ranges brings one, so that cells are there. */
-  drop(assets: readonly Asset[], place: { start: number; track: number; frames?: number }): void {
+  drop(assets: readonly Asset[], place: DropPlace): void {
     const { session } = this.#state;
     if (session.project === null || assets.length === 0) return;
     const dropped = dropAssets(session.project, assets.map(assetOf), place, newId);
     const commands = [...dropped.commands];
     const isFirst = session.project.ranges.length === 0 && session.project.clips.length === 0;
     if (isFirst && assets[0]?.kind === 'image') {
-      const defaults = this.#state.rangeDefaults();
+      const defaults = rangeDefaults(this.#state.session.model, newId());
       commands.push(...rangeAt(place.start, defaults));
       void this.#state.edit(t('timeline.edit.drop'), commands);
-      this.#state.chooseRange(defaults.id);
+      this.#state.session.showRange(defaults.id);
     } else void this.#state.edit(t('timeline.edit.drop'), commands);
     session.selection = { clipIds: dropped.clipIds, cells: null };
   }
@@ -338,7 +395,7 @@ export class TimelineActs {
   /** Plain double click: into what was pointed at. */
   open(hit: Hit): void {
     const { session, scene } = this.#state;
-    if (hit.on === 'range' || hit.on === 'cell') this.#state.chooseRange(hit.rangeId);
+    if (hit.on === 'range' || hit.on === 'cell') this.#state.session.showRange(hit.rangeId);
     if (hit.on === 'clip') {
       const clip = scene?.tracks[hit.track]?.clips.find(({ id }) => id === hit.clipId);
       if (clip !== undefined) this.#state.goTo(clip.start);

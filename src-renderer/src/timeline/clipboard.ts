@@ -10,6 +10,7 @@ import {
 } from '../../../src-main/core/contract/project.ts';
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { cellCount, cellOfFrame, firstFrameOf, lastFrameOf } from '../../../src-main/core/timeline/cells.ts';
+import { unlockedTrack } from './edits.ts';
 
 /** Characters and values of the largest text that is looked at. */
 const maxText = 2 ** 20;
@@ -18,7 +19,7 @@ const mostClips = 2000;
 
 /**
  * What is copied from a timeline, as text: other windows and projects can paste it. Starts count from the first clip,
- * tracks from the lowest; marks count from the first frame of the cells that were copied.
+ * tracks as they are; marks count from the first frame of the cells that were copied.
  */
 const copiedSchema = z.discriminatedUnion('what', [
   z.strictObject({
@@ -47,7 +48,6 @@ export function copyClips(project: Project, clipIds: readonly string[]): string 
   const clips = project.clips.filter(({ id }) => ids.has(id)).slice(0, mostClips);
   if (clips.length === 0) return null;
   const start = Math.min(...clips.map((clip) => clip.start));
-  const track = Math.min(...clips.map((clip) => clip.track));
   const used = new Set(clips.map(({ assetId }) => assetId));
   return write({
     pusa: 'timeline',
@@ -59,7 +59,7 @@ export function copyClips(project: Project, clipIds: readonly string[]): string 
       sourceStart,
       fit,
       start: clip.start - start,
-      track: clip.track - track,
+      track: clip.track,
     })),
     assets: project.assets.filter(({ id }) => used.has(id)),
   });
@@ -99,14 +99,14 @@ export interface Pasted {
 }
 
 /**
- * Clips put at a frame, on the track they lay on from `track` up. Assets the project lacks come with them; one it has
+ * Clips put at a frame, on the tracks they were copied from or the next ones above that are not locked. Assets the project lacks come with them; one it has
  * with the same bytes is used in their place.
  */
 export function pasteClips(
   project: Project,
   copied: Extract<Copied, { what: 'clips' }>,
   at: number,
-  track: number,
+  locked: ReadonlySet<number>,
   newId: () => string,
 ): Pasted {
   const byHash = new Map(project.assets.map((asset) => [asset.hash, asset.id]));
@@ -122,7 +122,7 @@ export function pasteClips(
     if (assetId === undefined) continue;
     const id = newId();
     clipIds.push(id);
-    const place = { start: at + clip.start, track: Math.min(63, track + clip.track) };
+    const place = { start: at + clip.start, track: unlockedTrack(clip.track, locked) };
     commands.push({ type: 'addClip', clip: { ...clip, ...place, assetId, id } });
   }
   return { commands: clipIds.length > 0 ? commands : [], clipIds };

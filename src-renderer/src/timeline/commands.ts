@@ -9,7 +9,20 @@ export function timelineCommands(timeline: TimelineState, acts: TimelineActs): U
   const hasClips = (): boolean => timeline.selected.size > 0;
   const hasSelection = (): boolean => hasClips() || timeline.session.selection.cells !== null;
   const hasRange = (): boolean => timeline.current !== null;
+  const hasClipsOrRange = (): boolean => hasClips() || hasRange();
   const group = 'timeline';
+  /** Of the current range or take, as its menu has it: in the palette, without keys. */
+  const forRange = (
+    id: 'fitRange' | 'duplicateRange' | 'clearMarks' | 'removeRange',
+    run: (rangeId: string) => void,
+  ): Omit<UiCommand, 'group'> => ({
+    id: `timeline.${id}`,
+    label: () => t(`timeline.${id}`),
+    when: hasRange,
+    run: () => {
+      if (timeline.current !== null) run(timeline.current.id);
+    },
+  });
   const commands: (Omit<UiCommand, 'group'> & { readonly group?: 'edit' | 'view' })[] = [
     {
       id: 'timeline.fixed',
@@ -96,6 +109,36 @@ export function timelineCommands(timeline: TimelineState, acts: TimelineActs): U
       run: () => acts.split(),
     },
     {
+      id: 'timeline.trimStart',
+      label: () => t('timeline.trimStart'),
+      keys: ['Q'],
+      when: hasProject,
+      run: () => acts.trim('start'),
+    },
+    {
+      id: 'timeline.trimEnd',
+      label: () => t('timeline.trimEnd'),
+      keys: ['W'],
+      when: hasProject,
+      run: () => acts.trim('end'),
+    },
+    {
+      id: 'timeline.slipBack',
+      label: () => t('timeline.slipBack'),
+      keys: ['Alt+Shift+ArrowLeft'],
+      when: hasClips,
+      repeat: true,
+      run: () => acts.slip(-1),
+    },
+    {
+      id: 'timeline.slipOn',
+      label: () => t('timeline.slipOn'),
+      keys: ['Alt+Shift+ArrowRight'],
+      when: hasClips,
+      repeat: true,
+      run: () => acts.slip(1),
+    },
+    {
       id: 'timeline.delete',
       label: () => t('timeline.delete'),
       keys: ['Delete', 'Backspace'],
@@ -137,7 +180,7 @@ export function timelineCommands(timeline: TimelineState, acts: TimelineActs): U
       id: 'timeline.nudgeLeft',
       label: () => t('timeline.nudgeLeft'),
       keys: ['Alt+ArrowLeft'],
-      when: hasClips,
+      when: hasClipsOrRange,
       repeat: true,
       run: () => acts.nudge(-1),
     },
@@ -145,7 +188,7 @@ export function timelineCommands(timeline: TimelineState, acts: TimelineActs): U
       id: 'timeline.nudgeRight',
       label: () => t('timeline.nudgeRight'),
       keys: ['Alt+ArrowRight'],
-      when: hasClips,
+      when: hasClipsOrRange,
       repeat: true,
       run: () => acts.nudge(1),
     },
@@ -162,6 +205,19 @@ export function timelineCommands(timeline: TimelineState, acts: TimelineActs): U
       keys: ['Alt+ArrowDown'],
       when: hasClips,
       run: () => acts.nudge(0, -1),
+    },
+    forRange('fitRange', (id) => timeline.showRange(id)),
+    forRange('duplicateRange', (id) => acts.duplicateRange(id)),
+    forRange('clearMarks', (id) => acts.clearMarks(id)),
+    forRange('removeRange', (id) => acts.removeRange(id)),
+    {
+      id: 'timeline.promote',
+      label: () => t('timeline.promoteTake'),
+      when: () => timeline.session.takeId !== null,
+      run: () => {
+        const { takeId } = timeline.session;
+        if (takeId !== null) void acts.promote(takeId);
+      },
     },
     {
       id: 'timeline.snap',

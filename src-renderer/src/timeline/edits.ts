@@ -1,3 +1,4 @@
+import type { Model } from '../../../src-main/core/contract/api/models.ts';
 import type { Asset, Clip, Project, Range } from '../../../src-main/core/contract/project.ts';
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { defaultFrames, newRange, type RecommendedSampler } from '../../../src-main/core/presets/defaults.ts';
@@ -7,6 +8,7 @@ import type { Scene } from './scene.ts';
 /** Frames a transition keeps of the first clip and of the second, as its preset marks them. */
 const transitionKeeps = { first: 9, second: 12 } as const;
 const longestFrame = 10_000_000;
+const lastTrack = 63;
 
 /** Clips that a cut at a frame goes through: of the selection if it has some there, else all that are not locked. */
 export function clipsToSplit(
@@ -20,6 +22,29 @@ export function clipsToSplit(
   );
   const meant = under.filter(({ id }) => selected.includes(id));
   return meant.length > 0 ? meant : under;
+}
+
+/**
+ * Where something is put that is to go to the playhead: behind what is seen there where the playhead stands on its last
+ * frame, as after jumping to its end; at the playhead everywhere else.
+ */
+export function insertionFrame(project: Pick<Project, 'clips'>, playhead: number): number {
+  const under = project.clips.filter(({ start, frames }) => start <= playhead && playhead < start + frames);
+  const seen = under.sort((a, b) => b.track - a.track || b.start - a.start)[0];
+  const end = seen === undefined ? 0 : seen.start + seen.frames;
+  return end === playhead + 1 ? end : playhead;
+}
+
+/** The nearest track from one up that is not locked. */
+export function unlockedTrack(track: number, locked: ReadonlySet<number>): number {
+  let free = track;
+  while (locked.has(free) && free < lastTrack) free++;
+  return free;
+}
+
+/** Moves an end of clips to a frame inside them; `end` is the frame after the last. */
+export function trimTo(clips: readonly Clip[], edge: 'start' | 'end', to: number): Command[] {
+  return clips.map(({ id }) => ({ type: 'trimClip', clipId: id, edge, to }));
 }
 
 export function splitAt(clips: readonly Clip[], at: number, newId: () => string): Command[] {
@@ -97,12 +122,12 @@ export function boundMove(
   byTracks: number,
 ): { readonly byFrames: number; readonly byTracks: number } {
   let leastFrames = -longestFrame;
-  let leastTracks = -63;
-  let mostTracks = 63;
+  let leastTracks = -lastTrack;
+  let mostTracks = lastTrack;
   for (const { start, track } of clips) {
     leastFrames = Math.max(leastFrames, 0 - start);
     leastTracks = Math.max(leastTracks, 0 - track);
-    mostTracks = Math.min(mostTracks, 63 - track);
+    mostTracks = Math.min(mostTracks, lastTrack - track);
   }
   return {
     byFrames: Math.max(leastFrames, byFrames),
@@ -189,6 +214,17 @@ export interface RangeDefaults {
   readonly frames?: number | undefined;
   readonly recommended?: RecommendedSampler | undefined;
   readonly negativePrompt?: string | undefined;
+}
+
+/** @param model that a new range will run on; null: not known */
+export function rangeDefaults(
+  model: Pick<Model, 'native' | 'recommended'> | null,
+  id: string,
+): RangeDefaults {
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  if (model === null) return { id, seed };
+  const { negativePrompt, ...recommended } = model.recommended;
+  return { id, seed, frames: model.native.frames, recommended, negativePrompt };
 }
 
 function makeRange(start: number, frames: number, defaults: RangeDefaults): Range {

@@ -5,6 +5,7 @@ import type { Pictures } from './draw/pictures.ts';
 import type { Item } from './items.ts';
 import { rulerHeight, trackRow } from './layout.ts';
 import type { TimelineState } from './state.svelte.ts';
+import { frameToX } from './view.ts';
 import { drawnWords } from './words.ts';
 
 /** What the content canvas shows now; null where there is no project. */
@@ -31,8 +32,8 @@ export function contentFrame(
     takeId: session.takeId,
     overTake: hover?.on === 'take' ? { takeId: hover.takeId, part: hover.part } : null,
     step: timeline.step,
-    markers: timeline.stored.markers,
-    bounds: session.bounds,
+    markers: timeline.markers,
+    bounds: timeline.bounds,
     pictures,
     words: drawnWords(),
     worked: (range) => timeline.worked(range),
@@ -50,6 +51,7 @@ export function overlayFrame(timeline: TimelineState, focus: Item | null): Overl
   const dropRow = dropTrack === undefined ? undefined : (trackRow(layout, dropTrack) ?? layout.rows[0]);
   const promoted = outcome?.promote !== undefined ? timeline.current : null;
   const ghost = promoted === null ? drop : { ...promoted, name: t('timeline.promote') };
+  const band = outcome?.band;
   const place = (row: { readonly y: number; readonly height: number }): { top: number; height: number } => ({
     top: row.y + rulerHeight - scrollY,
     height: row.height,
@@ -59,7 +61,15 @@ export function overlayFrame(timeline: TimelineState, focus: Item | null): Overl
     height: timeline.height,
     playhead: timeline.session.playhead,
     line: outcome?.line ?? null,
-    band: outcome?.band ?? null,
+    band:
+      band === undefined
+        ? null
+        : {
+            x0: frameToX(view, band.from),
+            x1: frameToX(view, band.to),
+            y0: band.top + rulerHeight - scrollY,
+            y1: band.bottom + rulerHeight - scrollY,
+          },
     cell:
       hover?.on === 'cell' && range !== undefined && cellsRow !== undefined
         ? { range, cell: hover.cell, ...place(cellsRow) }

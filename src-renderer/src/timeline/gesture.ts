@@ -49,12 +49,21 @@ export type GestureLabel =
   | 'timeline.edit.copy'
   | 'timeline.edit.trim'
   | 'timeline.edit.slip'
+  | 'timeline.edit.marker'
   | 'timeline.edit.moveRange'
   | 'timeline.edit.resizeRange'
   | 'timeline.edit.addRange'
   | 'timeline.edit.paint'
   | 'timeline.edit.m'
   | 'timeline.edit.curve';
+
+/** A rubber band: frames with their fractions, and pixels from the top of the rows. */
+export interface Band {
+  readonly from: number;
+  readonly to: number;
+  readonly top: number;
+  readonly bottom: number;
+}
 
 /** What a gesture stands at: shown while it goes on, done when it ends. */
 export interface Outcome {
@@ -66,9 +75,7 @@ export interface Outcome {
   readonly readout: string | null;
   readonly selected?: Selected;
   readonly playhead?: number;
-  /** Rubber band in canvas pixels. */
-  readonly band?: { readonly x0: number; readonly y0: number; readonly x1: number; readonly y1: number };
-  readonly marker?: { readonly id: string; readonly frame: number };
+  readonly band?: Band;
   readonly bound?: { readonly bound: 'in' | 'out'; readonly frame: number };
   /** Where a take would become a clip. */
   readonly promote?: { readonly takeId: string; readonly track: number };
@@ -79,6 +86,9 @@ export interface Gesture {
   readonly cursor: string;
   /** It does something at once, before the pointer has moved. */
   readonly immediate: boolean;
+  /** Ways in which the view follows the pointer past its edges. */
+  readonly follows?: 'x' | 'y' | 'xy';
+  /** @param pointer in the view in which the gesture began, however it has moved since */
   update(pointer: Pointer): Outcome;
 }
 

@@ -8,7 +8,6 @@ import {
   snapped,
   type Gesture,
   type GestureContext,
-  type Outcome,
   type Pointer,
   type Selected,
 } from './gesture.ts';
@@ -27,11 +26,9 @@ export function startGesture(hit: Hit, press: Pointer, context: GestureContext):
     case 'ruler':
       return scrub(context);
     case 'marker':
-      return dragPoint(context, (frame) => ({ marker: { id: hit.markerId, frame } }));
+      return dragMarker(hit.markerId, context);
     case 'bound':
-      return dragPoint(context, (border) => ({
-        bound: { bound: hit.bound, frame: hit.bound === 'in' ? border : Math.max(0, border - 1) },
-      }));
+      return dragBound(hit.bound, context);
     case 'clip': {
       const clip = context.scene.tracks[hit.track]?.clips.find(({ id }) => id === hit.clipId);
       if (clip === undefined || context.locked.has(hit.track)) return null;
@@ -62,6 +59,7 @@ function scrub(context: GestureContext): Gesture {
   return {
     cursor: 'ew-resize',
     immediate: true,
+    follows: 'x',
     update: ({ x, shift }) => {
       const at = xToFrame(context.view, x);
       // Scrubbing snaps only where asked, so that every frame can be reached.
@@ -71,16 +69,36 @@ function scrub(context: GestureContext): Gesture {
   };
 }
 
-function dragPoint(
-  context: GestureContext,
-  make: (frame: number) => Pick<Outcome, 'marker' | 'bound'>,
-): Gesture {
+function dragMarker(id: string, context: GestureContext): Gesture {
+  const markers = context.project.markers ?? [];
+  const from = markers.find((marker) => marker.id === id)?.frame;
+  const own = new Set(from === undefined ? [] : [from]);
   return {
     cursor: 'ew-resize',
     immediate: false,
+    follows: 'x',
     update: ({ x, shift }) => {
-      const { frame, line } = snapped(context, xToFrame(context.view, x), shift);
-      return { ...nothingYet, line, readout: String(frame), ...make(frame) };
+      const { frame, line } = snapped(context, xToFrame(context.view, x), shift, own);
+      const moved = markers.map((marker) => (marker.id === id ? { ...marker, frame } : marker));
+      return {
+        commands: frame === from ? [] : [{ type: 'setMarkers', markers: moved }],
+        label: 'timeline.edit.marker',
+        line,
+        readout: String(frame),
+      };
+    },
+  };
+}
+
+function dragBound(bound: 'in' | 'out', context: GestureContext): Gesture {
+  return {
+    cursor: 'ew-resize',
+    immediate: false,
+    follows: 'x',
+    update: ({ x, shift }) => {
+      const { frame: border, line } = snapped(context, xToFrame(context.view, x), shift);
+      const frame = bound === 'in' ? border : Math.max(0, border - 1);
+      return { ...nothingYet, line, readout: String(frame), bound: { bound, frame } };
     },
   };
 }
@@ -98,6 +116,7 @@ function moveClips(clip: Clip, press: Pointer, context: GestureContext): Gesture
   return {
     cursor: 'grabbing',
     immediate: false,
+    follows: 'xy',
     update: (pointer) => {
       const wanted = xToFrame(view, pointer.x) - grabbed;
       const { by, line } =
@@ -133,6 +152,7 @@ function trim(clip: Clip, edge: 'start' | 'end', press: Pointer, context: Gestur
   return {
     cursor: 'ew-resize',
     immediate: false,
+    follows: 'x',
     update: ({ x, shift }) => {
       const { frame, line } = snapped(context, xToFrame(view, x) - grabbed, shift, own);
       const to = Math.min(most, Math.max(least, frame));
@@ -168,26 +188,24 @@ function slip(clip: Clip, press: Pointer, { view, project, scene }: GestureConte
 }
 
 /** Selects the clips a band touches; with Shift or Ctrl beside what was selected. */
-function rubberBand(press: Pointer, context: GestureContext): Gesture {
-  const { scene, layout, view, scrollY, selected } = context;
+function rubberBand(press: Pointer, { scene, layout, view, scrollY, selected }: GestureContext): Gesture {
+  const rowY = (y: number): number => y - rulerHeight + scrollY;
   return {
     cursor: 'default',
     immediate: false,
+    follows: 'xy',
     update: ({ x, y, shift, mod }) => {
       const band = {
-        x0: Math.min(press.x, x),
-        y0: Math.min(press.y, y),
-        x1: Math.max(press.x, x),
-        y1: Math.max(press.y, y),
+        from: xToFrame(view, Math.min(press.x, x)),
+        to: xToFrame(view, Math.max(press.x, x)),
+        top: rowY(Math.min(press.y, y)),
+        bottom: rowY(Math.max(press.y, y)),
       };
-      const from = Math.floor(xToFrame(view, band.x0));
-      const to = Math.ceil(xToFrame(view, band.x1));
       const ids = new Set(shift || mod ? selected.clipIds : []);
       for (const row of layout.rows) {
-        if (row.kind !== 'track') continue;
-        const top = row.y + rulerHeight - scrollY;
-        if (top > band.y1 || top + row.height < band.y0) continue;
-        for (const clip of scene.tracks[row.track]?.query(from, to) ?? []) ids.add(clip.id);
+        if (row.kind !== 'track' || row.y > band.bottom || row.y + row.height < band.top) continue;
+        const touched = scene.tracks[row.track]?.query(Math.floor(band.from), Math.ceil(band.to)) ?? [];
+        for (const clip of touched) ids.add(clip.id);
       }
       return { ...nothingYet, band, selected: { clipIds: [...ids], cells: null } };
     },
@@ -198,13 +216,15 @@ function promoteTake(takeId: string, context: GestureContext): Gesture {
   return {
     cursor: 'grabbing',
     immediate: false,
+    follows: 'y',
     update: ({ y }) => {
       const inRows = y - rulerHeight + context.scrollY;
       const isOverTrack = context.layout.rows.some(
         (row) => row.kind === 'track' && inRows >= row.y - row.height && inRows <= row.y + row.height,
       );
-      if (!isOverTrack) return nothingYet;
-      return { ...nothingYet, promote: { takeId, track: trackNear(context.layout, inRows) } };
+      const track = trackNear(context.layout, inRows);
+      if (!isOverTrack || context.locked.has(track)) return nothingYet;
+      return { ...nothingYet, promote: { takeId, track } };
     },
   };
 }

@@ -2,7 +2,7 @@ import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import type { Range } from '../../../src-main/core/contract/project.ts';
 import { firstFrameOf, lastFrameOf } from '../../../src-main/core/timeline/cells.ts';
 import { visibleCells } from './draw/ranges.ts';
-import { inset, rulerHeight, type Layout, type Row } from './layout.ts';
+import { inset, rowKey, rulerHeight, type Layout, type Row } from './layout.ts';
 import type { Scene, WorkedRange } from './scene.ts';
 import type { Selected } from './gesture.ts';
 import { frameToX, visibleFrames, type View } from './view.ts';
@@ -64,20 +64,6 @@ export function itemRows(input: ItemInput): ItemRow[] {
     rows.push({ key: rowKey(row), label: rowLabel(input, row), items });
   }
   return rows;
-}
-
-function rowKey(row: Row): string {
-  switch (row.kind) {
-    case 'track':
-      return `track-${row.track}`;
-    case 'range':
-    case 'cells':
-      return `${row.kind}-${row.lane}`;
-    case 'plan':
-      return 'plan';
-    case 'take':
-      return `take-${row.takeId}`;
-  }
 }
 
 function rowLabel({ words }: ItemInput, row: Row): string {

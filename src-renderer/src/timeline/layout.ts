@@ -89,6 +89,21 @@ function planHeight(steps: number): number {
   return Math.min(mostPlan, Math.max(66, steps * planStep)) + 2 * inset;
 }
 
+/** Names a row among the others, whatever comes and goes. */
+export function rowKey(row: Row): string {
+  switch (row.kind) {
+    case 'track':
+      return `track-${row.track}`;
+    case 'range':
+    case 'cells':
+      return `${row.kind}-${row.lane}`;
+    case 'plan':
+      return 'plan';
+    case 'take':
+      return `take-${row.takeId}`;
+  }
+}
+
 /** The row at a height; undefined below the last. */
 export function rowAt(layout: Layout, y: number): Row | undefined {
   return layout.rows.find((row) => y >= row.y && y < row.y + row.height + rowGap);

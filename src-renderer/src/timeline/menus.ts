@@ -22,8 +22,8 @@ export function menuOf(hit: Hit, timeline: TimelineState, acts: TimelineActs): M
       return takeMenu(hit.takeId, timeline, acts);
     case 'marker':
       return [
-        { label: t('timeline.removeMarker'), danger: true, run: () => timeline.removeMarker(hit.markerId) },
-        ...markerMenu(hit.frame, timeline),
+        { label: t('timeline.removeMarker'), danger: true, run: () => acts.removeMarker(hit.markerId) },
+        ...markerMenu(hit.frame, timeline, acts),
       ];
     default:
       return emptyMenu(hit, timeline, acts);
@@ -141,21 +141,21 @@ function emptyMenu(hit: Hit, timeline: TimelineState, acts: TimelineActs): MenuI
     { label: t('timeline.paste'), key: 'Mod+V', disabled: !acts.canPaste, run: () => void acts.paste(null) },
     { label: t('timeline.selectAll'), key: 'Mod+A', run: () => acts.selectAll() },
     'line',
-    ...markerMenu(hit.frame, timeline),
+    ...markerMenu(hit.frame, timeline, acts),
     'line',
     { label: t('timeline.fit'), key: 'Shift+Z', run: () => timeline.showAll() },
   ];
 }
 
-function markerMenu(frame: number, timeline: TimelineState): MenuItem[] {
-  const { markers } = timeline.stored;
+function markerMenu(frame: number, timeline: TimelineState, acts: TimelineActs): MenuItem[] {
+  const { markers } = timeline;
   const { in: from, out } = timeline.session.bounds;
   return [
-    { label: t('timeline.markerHere', { frame }), key: 'M', run: () => timeline.addMarker(frame) },
+    { label: t('timeline.markerHere', { frame }), key: 'M', run: () => acts.addMarker(frame) },
     {
       label: t('timeline.clearMarkers'),
       disabled: markers.length === 0,
-      run: () => timeline.store({ markers: [] }),
+      run: () => acts.clearMarkers(),
     },
     { label: t('timeline.setIn'), key: 'I', run: () => timeline.setBound('in', frame) },
     { label: t('timeline.setOut'), key: 'O', run: () => timeline.setBound('out', frame) },

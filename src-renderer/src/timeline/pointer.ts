@@ -1,19 +1,24 @@
 import type { Gesture, Outcome, Pointer, Selected } from './gesture.ts';
 import { dragThreshold, selectOnClick, selectOnPress, startGesture } from './gestures.ts';
 import type { Hit } from './hit.ts';
+import { rulerHeight } from './layout.ts';
 import type { TimelineActs } from './acts.ts';
 import type { TimelineState } from './state.svelte.ts';
+import { frameToX, xToFrame, type View } from './view.ts';
 
 interface Press {
   readonly hit: Hit;
   readonly at: Pointer;
   readonly before: Selected;
   readonly gesture: Gesture | null;
+  /** How the timeline lay when it was pressed: what the gesture works in. */
+  readonly view: View;
+  readonly scrollY: number;
   moved: boolean;
 }
 
 /** Pixels from an edge at which a drag makes the view follow, and pixels a frame at most. */
-const followEdge = 36;
+const followEdge = 28;
 const followSpeed = 22;
 
 /** Turns presses, moves and releases over the canvas into selections, previews and edits. */
@@ -25,33 +30,32 @@ export class PointerDriver {
   #latest: Pointer | null = null;
   #request = 0;
   #outcome: Outcome | null = null;
-  /** Space is held: dragging moves the view. */
-  isPanning = false;
 
   constructor(state: TimelineState, acts: TimelineActs) {
     this.#state = state;
     this.#acts = acts;
   }
 
-  get isDragging(): boolean {
-    return this.#press?.moved === true || this.#panFrom !== null;
+  get isPressed(): boolean {
+    return this.#press !== null || this.#panFrom !== null;
   }
 
   /** @param wantsPan the middle button */
   down(pointer: Pointer, wantsPan: boolean): void {
     this.cancel();
-    if (wantsPan || this.isPanning) {
+    if (wantsPan) {
       this.#panFrom = pointer;
       return;
     }
     const state = this.#state;
     const hit = state.hit(pointer.x, pointer.y);
     const before = state.selection;
-    if (hit.on === 'range' || hit.on === 'cell' || hit.on === 'plan') state.chooseRange(hit.rangeId);
+    if (hit.on === 'range' || hit.on === 'cell' || hit.on === 'plan') state.session.showRange(hit.rangeId);
     state.select(selectOnPress(hit, pointer, before));
     const context = state.gestureContext;
     const gesture = context && startGesture(hit, pointer, context);
-    this.#press = { hit, at: pointer, before, gesture, moved: false };
+    const { view, scrollY } = state;
+    this.#press = { hit, at: pointer, before, gesture, view, scrollY, moved: false };
     if (hit.on === 'ruler') state.session.playing = false;
     if (gesture?.immediate === true) {
       this.#latest = pointer;
@@ -127,10 +131,9 @@ export class PointerDriver {
   cursor(hit: Hit | null): string {
     if (this.#press?.gesture && (this.#press.moved || this.#press.gesture.immediate))
       return this.#press.gesture.cursor;
-    if (this.isPanning) return 'grab';
+    if (this.#panFrom !== null) return 'grabbing';
     switch (hit?.on) {
       case 'ruler':
-        return 'ew-resize';
       case 'marker':
       case 'bound':
         return 'ew-resize';
@@ -139,7 +142,7 @@ export class PointerDriver {
         return hit.part === 'body' ? 'default' : 'ew-resize';
       case 'cell':
         if (hit.part === 'handle') return 'ns-resize';
-        return this.#state.brush === null ? 'cell' : 'crosshair';
+        return (this.#state.heldBrush ?? this.#state.brush) === null ? 'cell' : 'crosshair';
       case 'lane':
         return 'crosshair';
       case 'take':
@@ -154,29 +157,32 @@ export class PointerDriver {
   #frame(): void {
     this.#request = 0;
     if (this.#press === null || this.#latest === null) return;
-    const { x } = this.#latest;
-    const { view } = this.#state;
-    const over =
-      x < followEdge ? x - followEdge : x > view.width - followEdge ? x - view.width + followEdge : 0;
-    if (over !== 0 && this.#press.moved && this.#press.hit.on === 'ruler') {
-      this.#state.pan(Math.max(-followSpeed, Math.min(followSpeed, over / 2)));
-      this.#regrip();
-      this.#request = requestAnimationFrame(() => this.#frame());
-    }
+    if (this.#follow(this.#press, this.#latest)) this.#request = requestAnimationFrame(() => this.#frame());
     this.#update();
   }
 
-  /** A scrub works in the view as it is now. */
-  #regrip(): void {
-    const context = this.#state.gestureContext;
-    const press = this.#press;
-    if (context === null || press === null) return;
-    this.#press = { ...press, gesture: startGesture(press.hit, press.at, context) };
+  /** Moves the view after a pointer that was drawn towards one of its edges. @returns whether it goes on */
+  #follow({ gesture, at }: Press, { x, y }: Pointer): boolean {
+    const state = this.#state;
+    const ways = gesture?.follows ?? '';
+    const across = ways.includes('x') ? followBy(x, at.x, 0, state.view.width) : 0;
+    const down = ways.includes('y') ? followBy(y, at.y, rulerHeight, state.height) : 0;
+    if (across !== 0) state.pan(across);
+    if (down !== 0) state.scrollTo(state.scrollY + down);
+    return across !== 0 || down !== 0;
   }
 
   #update(): void {
-    if (this.#press === null || this.#press.gesture === null || this.#latest === null) return;
-    this.#outcome = this.#press.gesture.update(this.#latest);
+    const press = this.#press;
+    if (!press?.gesture || this.#latest === null) return;
+    const { view, scrollY } = this.#state;
+    const { x, y } = this.#latest;
+    // The view may have moved since: the gesture is told the place in the view it began in.
+    this.#outcome = press.gesture.update({
+      ...this.#latest,
+      x: frameToX(press.view, xToFrame(view, x)),
+      y: y + scrollY - press.scrollY,
+    });
     this.#state.show(this.#outcome);
   }
 
@@ -184,7 +190,7 @@ export class PointerDriver {
     const state = this.#state;
     state.select(selectOnClick(hit, at, before, state.selection));
     if (hit.on === 'marker') {
-      const marker = state.stored.markers.find(({ id }) => id === hit.markerId);
+      const marker = state.markers.find(({ id }) => id === hit.markerId);
       if (marker !== undefined) state.goTo(marker.frame);
     }
     if (hit.on === 'take') {
@@ -196,7 +202,15 @@ export class PointerDriver {
   }
 }
 
+/** Pixels by which the view follows in a frame, from one edge or the other. @param from where the drag began */
+function followBy(at: number, from: number, least: number, most: number): number {
+  const before = least + followEdge - at;
+  const behind = at - most + followEdge;
+  if (before > 0 && at < from) return -Math.min(followSpeed, Math.ceil(before / 2));
+  return behind > 0 && at > from ? Math.min(followSpeed, Math.ceil(behind / 2)) : 0;
+}
+
 function sameHit(a: Hit, b: Hit | null): boolean {
-  if (a.on !== b?.on) return false;
-  return JSON.stringify({ ...a, frame: 0 }) === JSON.stringify({ ...b, frame: 0 });
+  const other: Readonly<Record<string, unknown>> = { ...b };
+  return Object.entries(a).every(([name, value]) => name === 'frame' || other[name] === value);
 }

@@ -44,6 +44,7 @@ export function moveRange(range: Range, press: Pointer, context: GestureContext)
   return {
     cursor: 'grabbing',
     immediate: false,
+    follows: 'x',
     update: ({ x, shift }) => {
       const wanted = xToFrame(context.view, x) - grabbed;
       const { by, line } =
@@ -74,6 +75,7 @@ export function resizeRange(
   return {
     cursor: 'ew-resize',
     immediate: false,
+    follows: 'x',
     update: ({ x, shift }) => {
       const own = new Set([edge === 'start' ? range.start : end]);
       const { frame, line } = snapped(context, xToFrame(view, x) - grabbed, shift, own);
@@ -102,6 +104,7 @@ export function drawRange(press: Pointer, context: GestureContext): Gesture {
   return {
     cursor: 'crosshair',
     immediate: false,
+    follows: 'x',
     update: ({ x, shift }) => {
       const a = snapped(context, xToFrame(context.view, press.x), shift);
       const b = snapped(context, xToFrame(context.view, x), shift);
@@ -181,6 +184,7 @@ function drawCurve(range: Range, press: Pointer, context: GestureContext): Gestu
   return {
     cursor: 'crosshair',
     immediate: true,
+    follows: 'x',
     update: (pointer) => {
       const next = at(pointer);
       curve = strokeTo(curve, last, next);
@@ -201,6 +205,7 @@ function paint(range: Range, brush: Brush, press: Pointer, context: GestureConte
   return {
     cursor: 'crosshair',
     immediate: true,
+    follows: 'x',
     update: ({ x }) => {
       const to = cellUnder(range, x, context.view);
       const cells = { rangeId: range.id, first: Math.min(from, to), last: Math.max(from, to) };
@@ -220,6 +225,7 @@ function selectCells(range: Range, cell: number, press: Pointer, context: Gestur
   return {
     cursor: 'cell',
     immediate: true,
+    follows: 'x',
     update: ({ x }) => {
       const to = cellUnder(range, x, context.view);
       const cells = { first: Math.min(from, to), last: Math.max(from, to) };

@@ -1,22 +1,23 @@
 /* eslint-disable svelte/prefer-svelte-reactivity -- maps and sets here are made anew, never changed */
-import type { Project, Range } from '../../../src-main/core/contract/project.ts';
+import type { Marker, Project, Range } from '../../../src-main/core/contract/project.ts';
 import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { applyCommands } from '../../../src-main/core/edit/apply.ts';
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { cellCount, cellOfFrame } from '../../../src-main/core/timeline/cells.ts';
 import { t } from '../i18n/index.svelte.ts';
-import { withBound } from '../state/bounds.ts';
+import { withBound, type Bounds } from '../state/bounds.ts';
 import type { Session } from '../state/session.svelte.ts';
-import type { RangeDefaults } from './edits.ts';
+import { rangeDefaults } from './edits.ts';
 import { hitTest, type Hit } from './hit.ts';
 import type { Brush, GestureContext, Outcome, Selected } from './gesture.ts';
 import { layoutRows, rowGap, rulerHeight, type Layout, type Row } from './layout.ts';
 import { buildScene, RangeWorks, type Scene, type WorkedRange } from './scene.ts';
 import type { SnapLines } from './snap.ts';
-import { fresh, readStored, writeStored, type Marker, type Stored } from './stored.ts';
+import { fresh, readStored, writeStored, type Stored } from './stored.ts';
 import { clampView, emptyLength, fit, fitAll, panBy, reveal, zoomAbout, type View } from './view.ts';
 
 const mostTakes = 40;
+const noMarkers: readonly Marker[] = [];
 
 /** How the projects of this window were looked at last, as long as it lasts. `view` is null where all was in sight. */
 const looks = new Map<string, { readonly view: View | null; readonly scrollY: number }>();
@@ -42,7 +43,9 @@ export class TimelineState {
   preview = $state.raw<Project | null>(null);
   outcome = $state.raw<Outcome | null>(null);
   hover = $state.raw<Hit | null>(null);
+  /** What a drag over cells paints: chosen among the tools, or for as long as a key is held. */
   brush = $state<Brush | null>(null);
+  heldBrush = $state<Brush | null>(null);
   drop = $state.raw<DropGhost | null>(null);
   stored = $state.raw<Stored>(fresh);
   /** Tracks shown above those with clips. */
@@ -65,6 +68,12 @@ export class TimelineState {
     return this.#last;
   });
   readonly fps: number = $derived(this.project?.fps ?? 16);
+  readonly markers: readonly Marker[] = $derived(this.project?.markers ?? noMarkers);
+  readonly bounds: Bounds = $derived.by(() => {
+    const { bounds } = this.session;
+    const moved = this.outcome?.bound;
+    return moved === undefined ? bounds : withBound(bounds, moved.bound, moved.frame);
+  });
   readonly length: number = $derived(Math.max(emptyLength, this.scene?.length ?? 0));
   readonly current: Range | null = $derived.by(
     () => this.scene?.ranges.get(this.session.rangeId ?? '') ?? null,
@@ -159,7 +168,9 @@ export class TimelineState {
   }
 
   #look(view: View): void {
-    if (view !== this.view) this.#isWhole = false;
+    const { start, scale, width } = this.view;
+    if (view.start === start && view.scale === scale && view.width === width) return;
+    this.#isWhole = false;
     this.view = view;
   }
 
@@ -181,8 +192,9 @@ export class TimelineState {
     this.#look(panBy(this.view, pixels, this.length, this.fps));
   }
 
+  /** By whole pixels: between them texts and lines are blurred. */
   scrollTo(y: number): void {
-    this.scrollY = Math.min(this.mostScroll, Math.max(0, y));
+    this.scrollY = Math.round(Math.min(this.mostScroll, Math.max(0, y)));
   }
 
   /** Scrolls so far that a row is seen to its end. */
@@ -221,8 +233,8 @@ export class TimelineState {
         current: this.current,
         steps: this.current?.sampler.steps ?? 1,
         planFolded: this.stored.planFolded,
-        markers: this.stored.markers,
-        bounds: this.session.bounds,
+        markers: this.markers,
+        bounds: this.bounds,
         hidden: this.hidden,
         cellsOf: (range) => this.worked(range).cells,
       },
@@ -243,10 +255,10 @@ export class TimelineState {
       view: this.view,
       scrollY: this.scrollY,
       selected: this.selection,
-      brush: this.brush,
+      brush: this.heldBrush ?? this.brush,
       lines: this.stored.snapping ? this.snapLines(scene) : null,
       locked: this.locked,
-      defaults: this.rangeDefaults(),
+      defaults: rangeDefaults(session.model, newId()),
       newId,
       worked: (range) => this.worked(range),
     };
@@ -258,27 +270,17 @@ export class TimelineState {
   }
 
   snapLines(scene: Scene): SnapLines {
-    const { markers } = this.stored;
     const { in: from, out } = this.session.bounds;
     return {
       edges: scene.edges,
       points: [
         this.session.playhead,
-        ...markers.map(({ frame }) => frame),
+        ...this.markers.map(({ frame }) => frame),
         ...(from === null ? [] : [from]),
         ...(out === null ? [] : [out + 1]),
       ],
       ranges: scene.ordered,
     };
-  }
-
-  /** What a new range takes from the model it will run on. */
-  rangeDefaults(): RangeDefaults {
-    const { model } = this.session;
-    const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
-    if (model === null) return { id: newId(), seed };
-    const { negativePrompt, ...recommended } = model.recommended;
-    return { id: newId(), seed, frames: model.native.frames, recommended, negativePrompt };
   }
 
   /** Shows what a gesture stands at. */
@@ -287,8 +289,6 @@ export class TimelineState {
     this.outcome = outcome;
     if (outcome.selected !== undefined && outcome.commands.length === 0) this.select(outcome.selected);
     if (outcome.playhead !== undefined) this.seek(outcome.playhead);
-    if (outcome.marker !== undefined) this.moveMarker(outcome.marker.id, outcome.marker.frame);
-    if (outcome.bound !== undefined) this.setBound(outcome.bound.bound, outcome.bound.frame);
     if (project === null) return;
     try {
       this.preview = outcome.commands.length === 0 ? null : applyCommands(project, outcome.commands);
@@ -308,7 +308,8 @@ export class TimelineState {
     this.preview = null;
     this.outcome = null;
     if (outcome?.selected !== undefined) this.select(outcome.selected);
-    if (added !== undefined) this.session.rangeId = added.range.id;
+    if (outcome?.bound !== undefined) this.setBound(outcome.bound.bound, outcome.bound.frame);
+    if (added !== undefined) this.session.showRange(added.range.id);
     await edited;
   }
 
@@ -336,16 +337,6 @@ export class TimelineState {
     if (!isSame) this.session.selection = { clipIds: [...clipIds], cells: cells && { ...cells } };
   }
 
-  /** Makes a range the current one; what is selected of another's cells is no more. */
-  chooseRange(rangeId: string): void {
-    if (this.session.rangeId === rangeId) return;
-    this.session.rangeId = rangeId;
-    this.session.selection = { clipIds: [...this.session.selection.clipIds], cells: null };
-    if (!this.session.takes.some(({ id, rangeId: own }) => id === this.session.takeId && own === rangeId)) {
-      this.session.takeId = this.takes[0]?.id ?? null;
-    }
-  }
-
   seek(frame: number): void {
     this.session.playhead = Math.max(0, Math.min(frame, 10_000_000));
   }
@@ -365,21 +356,7 @@ export class TimelineState {
     return Math.min(cellCount(current.frames) - 1, cellOfFrame(inside));
   }
 
-  // Markers and tracks: of this window
-
-  addMarker(frame: number): void {
-    if (this.stored.markers.some((each) => each.frame === frame)) return;
-    const marker: Marker = { id: newId(), frame, colour: this.stored.markers.length % 5 };
-    this.store({ markers: [...this.stored.markers, marker].sort((a, b) => a.frame - b.frame) });
-  }
-
-  moveMarker(id: string, frame: number): void {
-    this.store({ markers: this.stored.markers.map((each) => (each.id === id ? { ...each, frame } : each)) });
-  }
-
-  removeMarker(id: string): void {
-    this.store({ markers: this.stored.markers.filter((each) => each.id !== id) });
-  }
+  // In and out, and tracks: of this window
 
   /** @param frame inclusive, either of them; an out before the in, or an in after the out, takes the other away */
   setBound(bound: 'in' | 'out', frame: number): void {

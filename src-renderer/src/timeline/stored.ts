@@ -1,24 +1,18 @@
 import { z } from 'zod';
 import { parseBounded } from '../../../src-main/core/contract/parse.ts';
 
-const frame = z.int().min(0).max(10_000_000);
 const tracks = z.array(z.int().min(0).max(63)).max(64);
 
 /** What a window remembers of a project's timeline: how it is looked at, no part of the project itself. */
 export const storedSchema = z.strictObject({
-  markers: z
-    .array(z.strictObject({ id: z.string().max(64), frame, colour: z.int().min(0).max(15) }))
-    .max(1000),
   locked: tracks,
   hidden: tracks,
   planFolded: z.boolean(),
   snapping: z.boolean(),
 });
 export type Stored = z.infer<typeof storedSchema>;
-export type Marker = Stored['markers'][number];
 
 export const fresh: Stored = {
-  markers: [],
   locked: [],
   hidden: [],
   planFolded: true,

@@ -57,6 +57,7 @@ function makeWords(): Words {
   const titles = new WeakMap<Range, string>();
   return {
     fixed: t('timeline.kind.fixed'),
+    noisy: t('timeline.kind.noisy'),
     emptyTrack: t('timeline.emptyTrack'),
     emptyLane: t('timeline.emptyLane'),
     frames: (frames) => t('timeline.frames', { frames }),

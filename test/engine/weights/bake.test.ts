@@ -5,13 +5,11 @@ import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { PusaError } from '../../../src-main/core/errors.ts';
 import {
   bakePackage,
   type BakePackageOptions,
   type BakeProgress,
 } from '../../../src-main/engine/weights/bake-package.ts';
-import { mergedTensor } from '../../../src-main/engine/weights/lora.ts';
 import { openCheckpoint } from '../../../src-main/engine/weights/open-checkpoint.ts';
 import {
   openPackage,
@@ -24,7 +22,9 @@ import { writeSafetensors, type TensorToWrite } from '../../../src-main/engine/w
 import { listShelf } from '../../../src-main/studio/model-shelf.ts';
 import { smallDisk } from '../../library/media-support.ts';
 import { clip, forward, psnr } from '../../support/clip.ts';
+import { mergedTensor } from '../../support/merged-tensor.ts';
 import { seeded } from '../kill.ts';
+import { refusal } from '../../support/refusal.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const starterFolder = join(root, 'resources/models/starter');
@@ -45,15 +45,6 @@ function bake(
   name = `m${next++}`,
 ): Promise<ModelPackage> {
   return bakePackage(source, join(folder, name), { id: 'baked', precision: 'int8', ...options });
-}
-
-async function refusal(promise: Promise<unknown>): Promise<PusaError> {
-  const thrown: unknown = await promise.then(
-    () => null,
-    (error: unknown) => error,
-  );
-  if (!(thrown instanceof PusaError)) throw new Error(`expected a PusaError, got ${String(thrown)}`);
-  return thrown;
 }
 
 function relativeError(a: Float32Array, b: Float32Array): number {
@@ -134,7 +125,7 @@ describe('the starter model', () => {
     const [lora] = await starter.openLoras();
     expect([...dit.entries.keys()].sort()).toEqual([...base.entries.keys()].sort());
     for (const name of base.entries.keys()) {
-      const expected = await mergedTensor(base, name, [{ lora: lora!, strength: 1 }]);
+      const expected = mergedTensor(base, name, [{ lora: lora!, strength: 1 }]);
       expect(relativeError(await dit.read(name), expected)).toBeLessThan(1e-6);
     }
     for (const checkpoint of [dit, base, lora!.checkpoint]) await checkpoint.close();

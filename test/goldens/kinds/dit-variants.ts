@@ -6,8 +6,8 @@ import type { Provider } from '../../../src-main/engine/runtime/runtime.ts';
 import { checkpointWeights } from '../../../src-main/engine/wan/checkpoint-weights.ts';
 import { createDenoiser } from '../../../src-main/engine/wan/dit.ts';
 import { ditName, renamed } from '../../../src-main/engine/weights/key-maps.ts';
-import { bakeCheckpoint } from '../../../src-main/engine/weights/bake.ts';
 import { isInPlace, type Checkpoint } from '../../../src-main/engine/weights/checkpoint.ts';
+import { convertCheckpoint } from '../../../src-main/engine/weights/convert.ts';
 import { openCheckpoint } from '../../../src-main/engine/weights/open-checkpoint.ts';
 import { openSafetensors } from '../../../src-main/engine/weights/safetensors.ts';
 import { compare, type Comparison } from '../compare.ts';
@@ -62,7 +62,7 @@ export async function run(
 async function usable(checkpoint: Checkpoint): Promise<Checkpoint> {
   if ([...checkpoint.entries.values()].every(isInPlace)) return checkpoint;
   const path = join(await mkdtemp(join(tmpdir(), 'pusa-golden-')), 'baked.safetensors');
-  await bakeCheckpoint(checkpoint, path, { precision: 'F32' });
+  await convertCheckpoint(checkpoint, path, { precision: 'F32' });
   await checkpoint.close();
   return openSafetensors(path);
 }

@@ -1,16 +1,8 @@
 import { join } from 'node:path';
 import { createRuntime } from '../../../src-main/engine/runtime/ort.ts';
-import type { Provider } from '../../../src-main/engine/runtime/runtime.ts';
+import type { Provider, Runtime } from '../../../src-main/engine/runtime/runtime.ts';
 import { checkpointWeights } from '../../../src-main/engine/wan/checkpoint-weights.ts';
 import type { DitConfig } from '../../../src-main/engine/wan/dit-config.ts';
-import {
-  blockChunks,
-  buildBlocks,
-  buildEmbedding,
-  buildHead,
-  buildTextEmbedding,
-  type DitGraph,
-} from '../../../src-main/engine/wan/dit-graphs.ts';
 import { createDenoiser } from '../../../src-main/engine/wan/dit.ts';
 import { ropeTables, timeFeatures } from '../../../src-main/engine/wan/rope.ts';
 import { openSafetensors } from '../../../src-main/engine/weights/safetensors.ts';
@@ -46,7 +38,7 @@ export function goldenTensor(tensors: GoldenTensors, name: string, rank: number)
   return { data: tensors.f32(name), shape: shape.slice(shape.length - rank) };
 }
 
-/** The whole network's output, and what flows between its graphs. */
+/** The whole network's output, and what flows between its graphs on the way. */
 export async function run(
   caseDir: string,
   goldenCase: GoldenCase,
@@ -55,8 +47,8 @@ export async function run(
   const config = ditConfig(goldenCase.config);
   const tensors = readTensors(join(caseDir, 'tensors.safetensors'));
   const checkpoint = await openSafetensors(join(caseDir, 'weights.safetensors'));
-  const weights = checkpointWeights(checkpoint, caseDir);
-  const runtime = createRuntime(provider);
+  const outputs = new Map<string, Readonly<Record<string, Tensor>>>();
+  const runtime = recorded(createRuntime(provider), outputs);
   const latents = goldenTensor(tensors, 'x', 4);
   const [, cells, height, width] = latents.shape as [number, number, number, number];
   const timesteps = tensors.has('timesteps')
@@ -68,58 +60,60 @@ export async function run(
   const check = (name: string, actual: ArrayLike<number>, expected: ArrayLike<number>) =>
     comparisons.push(compare(name, actual, expected, goldenCase.tolerance));
 
-  const denoiser = createDenoiser(runtime, config, weights);
+  const denoiser = createDenoiser(runtime, config, checkpointWeights(checkpoint, caseDir));
   const velocity = await denoiser.velocity(latents, timesteps, context, 1);
   await denoiser.release();
+  await checkpoint.close();
   check('output', velocity.data, tensors.f32('output'));
 
-  const { cos, sin } = ropeTables([cells, height / 2, width / 2], config.dim / config.heads);
   if (tensors.has('rope_cos')) {
+    const { cos, sin } = ropeTables([cells, height / 2, width / 2], config.dim / config.heads);
     check('rope_cos', cos.data, tensors.f32('rope_cos'));
     check('rope_sin', sin.data, tensors.f32('rope_sin'));
   }
-  const time = timeFeatures(timesteps, config.freqDim);
-  if (tensors.has('sinusoid'))
+  if (tensors.has('sinusoid')) {
+    const time = timeFeatures(timesteps, config.freqDim);
     check('sinusoid', time.data.subarray(0, config.freqDim), tensors.f32('sinusoid'));
+  }
 
   if (tensors.has('inter.head')) {
-    const runGraph = async ({ model }: DitGraph, inputs: Record<string, Tensor>) => {
-      const segment = await runtime.load(model);
-      const outputs = await segment.run(inputs);
-      await segment.release();
-      return outputs;
-    };
-    const parts = { config, weights, loras: [] };
-    const text = goldenTensor(tensors, 'context_padded', 2);
-    const { context: embeddedText } = await runGraph(buildTextEmbedding(parts), { text });
-    check('text_embedding', embeddedText!.data, tensors.f32('inter.text_embedding'));
-
-    const { hidden, e, e0 } = await runGraph(buildEmbedding(parts), { latents, time });
-    check('patch_embedding', hidden!.data, channelsFirst(tensors.f32('inter.patch_embedding'), config.dim));
-    check(
-      'time_embedding',
-      perGoldenRow(e!, tensors, 'inter.time_embedding'),
-      tensors.f32('inter.time_embedding'),
-    );
-    check(
-      'time_projection',
-      perGoldenRow(e0!, tensors, 'inter.time_projection'),
-      tensors.f32('inter.time_projection'),
-    );
-
-    const chunks = blockChunks(config, runtime.forms, cells * (height / 2) * (width / 2));
-    let x = hidden!;
-    for (let n = 0; n < config.layers; n++) {
-      const inputs = { hidden: x, e0: e0!, context: embeddedText!, cos, sin };
-      x = (await runGraph(buildBlocks(parts, n, 1, runtime.forms, chunks), inputs))['hidden_out']!;
-      if (n === 0) check('block0', x.data, tensors.f32('inter.block0'));
+    const given = (graph: string, name: string): Tensor => outputs.get(graph)![name]!;
+    const rows = (name: string): Float32Array => tensors.f32(`inter.${name}`);
+    check('text_embedding', given('text_embedding', 'context').data, rows('text_embedding'));
+    const { hidden, e, e0 } = outputs.get('embedding')!;
+    check('patch_embedding', hidden!.data, channelsFirst(rows('patch_embedding'), config.dim));
+    for (const [name, value] of [
+      ['time_embedding', e!],
+      ['time_projection', e0!],
+    ] as const) {
+      check(name, perGoldenRow(value, tensors, `inter.${name}`), rows(name));
     }
-    check('last_block', x.data, tensors.f32('inter.last_block'));
-    const { patches } = await runGraph(buildHead(parts), { hidden: x, e: e! });
-    check('head', patches!.data, tensors.f32('inter.head'));
+    check('block0', given('block_0', 'hidden_out').data, rows('block0'));
+    check('last_block', given(`block_${config.layers - 1}`, 'hidden_out').data, rows('last_block'));
+    check('head', given('head', 'patches').data, rows('head'));
   }
-  await checkpoint.close();
   return comparisons;
+}
+
+/** A runtime that keeps a copy of what each graph gave last, by the graph's name. */
+function recorded(runtime: Runtime, outputs: Map<string, Readonly<Record<string, Tensor>>>): Runtime {
+  return {
+    ...runtime,
+    async load(model) {
+      const segment = await runtime.load(model);
+      return {
+        ...segment,
+        async run(inputs, into) {
+          const given = await segment.run(inputs, into);
+          const copies = Object.entries(given).map(
+            ([name, { data, shape }]) => [name, { data: data.slice(), shape }] as const,
+          );
+          outputs.set(model.name, Object.fromEntries(copies));
+          return given;
+        },
+      };
+    },
+  };
 }
 
 /** [dim, tokens] → [tokens, dim] */

@@ -3,14 +3,9 @@ import { createRuntime } from '../../../src-main/engine/runtime/ort.ts';
 import type { Provider } from '../../../src-main/engine/runtime/runtime.ts';
 import { attachLoras, checkpointWeights } from '../../../src-main/engine/wan/checkpoint-weights.ts';
 import { createDenoiser } from '../../../src-main/engine/wan/dit.ts';
-import {
-  mergedTensor,
-  readLora,
-  type AppliedLora,
-  type Lora,
-  type LoraRule,
-} from '../../../src-main/engine/weights/lora.ts';
+import { readLora, type AppliedLora, type Lora } from '../../../src-main/engine/weights/lora.ts';
 import { openSafetensors, type Checkpoint } from '../../../src-main/engine/weights/safetensors.ts';
+import { asPusaLoader, mergedTensor } from '../../support/merged-tensor.ts';
 import { compare, type Comparison, type Tolerance } from '../compare.ts';
 import type { GoldenCase } from '../kinds.ts';
 import { readTensors } from '../tensors.ts';
@@ -50,27 +45,28 @@ export async function run(
       strength: stated.step_distill.strength,
     };
     const results: Comparison[] = [];
-    const merged = async (
+    const merged = (
       label: string,
       expectedFile: string,
       loras: readonly AppliedLora[],
-      rule: LoraRule,
+      rule: 'full' | 'pusa-loader',
       within: Tolerance,
-    ): Promise<void> => {
+    ): void => {
+      const read = rule === 'full' ? loras : loras.map((one) => ({ ...one, lora: asPusaLoader(one.lora) }));
       const expected = readTensors(join(caseDir, expectedFile));
       for (const name of expected.names) {
-        const actual = await mergedTensor(base, name, loras, rule);
+        const actual = mergedTensor(base, name, read);
         results.push(compare(`${label}: ${name}`, actual, expected.f32(name), within));
       }
     };
-    await merged('pusa', 'expected_pusa.safetensors', [pusa], 'full', tolerance);
-    await merged('pusa, its loader', 'expected_pusa.safetensors', [pusa], 'pusa-loader', tolerance);
-    await merged('pusa in bfloat16', 'expected_pusa.safetensors', [comfy], 'full', bfloat16);
-    await merged('distilled', 'expected_step_distill_full.safetensors', [distill], 'full', tolerance);
+    merged('pusa', 'expected_pusa.safetensors', [pusa], 'full', tolerance);
+    merged('pusa, its loader', 'expected_pusa.safetensors', [pusa], 'pusa-loader', tolerance);
+    merged('pusa in bfloat16', 'expected_pusa.safetensors', [comfy], 'full', bfloat16);
+    merged('distilled', 'expected_step_distill_full.safetensors', [distill], 'full', tolerance);
     const loader = 'expected_step_distill_pusa_loader.safetensors';
-    await merged('distilled, Pusa loader', loader, [distill], 'pusa-loader', tolerance);
+    merged('distilled, Pusa loader', loader, [distill], 'pusa-loader', tolerance);
     const both = 'expected_both_pusa_loader.safetensors';
-    await merged('both, Pusa loader', both, [distill, pusa], 'pusa-loader', tolerance);
+    merged('both, Pusa loader', both, [distill, pusa], 'pusa-loader', tolerance);
     results.push(...(await outputs(caseDir, config, base, pusa, provider)));
     return results;
   } finally {

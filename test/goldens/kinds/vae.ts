@@ -88,13 +88,14 @@ async function picture(codec: VideoCodec, tensors: GoldenTensors, add: Add): Pro
   add('image_decoded_raw', image, clamped(tensors, 'image_decoded_raw'));
 }
 
+/** What has one direction and size follows each other: a codec has the graphs of one at a time. */
 async function whole(codec: VideoCodec, tensors: GoldenTensors, stated: Stated, add: Add): Promise<void> {
-  await picture(codec, tensors, add);
+  add('video2_latent', await codec.encode(input(tensors, 'video2'), null));
   const latent = await codec.encode(input(tensors, 'video'), null);
   add('latent', latent);
   add('latent_unnormalised', denormalised(latent, stated));
-  add('video2_latent', await codec.encode(input(tensors, 'video2'), null));
   add('latent_from_first_8_frames', await codec.encode(firstFrames(input(tensors, 'video'), 8), null));
+  await picture(codec, tensors, add);
   const decoded = await decode(codec, input(tensors, 'latent'), null);
   add('decoded', decoded);
   // Every value of the unclamped references lies in −1 … 1 or is compared after clamping.

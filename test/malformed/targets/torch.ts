@@ -1,5 +1,17 @@
-import { crc32 } from 'node:zlib';
 import { sampleBytes } from '../../support/project.ts';
+import {
+  global,
+  mark,
+  operation,
+  reduce,
+  stop,
+  tensor,
+  text,
+  torchArchive,
+  tuple,
+  whole,
+  type Operation,
+} from '../../support/torch-file.ts';
 import {
   emptied,
   ofAnotherKind,
@@ -7,65 +19,13 @@ import {
   scrambled,
   truncated,
   type ByteChange,
-  type NumberField,
   type Random,
 } from '../mutate.ts';
 import { checkpointTarget, type Ways } from './checkpoint.ts';
 
-/** An operation of a pickle with its argument. */
-interface Operation {
-  readonly name: string;
-  readonly bytes: Buffer;
-}
-
-const operation = (name: string, code: number, argument: Uint8Array = Buffer.alloc(0)): Operation => ({
-  name,
-  bytes: Buffer.concat([Uint8Array.of(code), argument]),
-});
-const text = (value: string): Operation => {
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(Buffer.byteLength(value));
-  return operation(`BINUNICODE "${value}"`, 0x58, Buffer.concat([length, Buffer.from(value)]));
-};
-const whole = (value: number): Operation => operation(`BININT1 ${value}`, 0x4b, Uint8Array.of(value));
-const global = (module: string, name: string): Operation =>
-  operation(`GLOBAL ${module}.${name}`, 0x63, Buffer.from(`${module}\n${name}\n`));
-const mark = operation('MARK', 0x28);
-const tuple = operation('TUPLE', 0x74);
-const reduce = operation('REDUCE', 0x52);
-const stop = operation('STOP', 0x2e);
 const put = (key: number): Operation => operation(`BINPUT ${key}`, 0x71, Uint8Array.of(key));
 const get = (key: number): Operation => operation(`BINGET ${key}`, 0x68, Uint8Array.of(key));
 const emptyDict = operation('EMPTY_DICT', 0x7d);
-
-/** As torch.save describes a tensor of two sides. */
-function tensor(type: string, key: string, rows: number, columns: number): Operation[] {
-  return [
-    global('torch._utils', '_rebuild_tensor_v2'),
-    mark,
-    mark,
-    text('storage'),
-    global('torch', type),
-    text(key),
-    text('cpu'),
-    whole(rows * columns),
-    tuple,
-    operation('BINPERSID', 0x51),
-    whole(0),
-    whole(rows),
-    whole(columns),
-    operation('TUPLE2', 0x86),
-    whole(columns),
-    whole(1),
-    operation('TUPLE2', 0x86),
-    operation('NEWFALSE', 0x89),
-    global('collections', 'OrderedDict'),
-    operation('EMPTY_TUPLE', 0x29),
-    reduce,
-    tuple,
-    reduce,
-  ];
-}
 
 const storages = [sampleBytes(24, 5), sampleBytes(24, 6)];
 const pickle: readonly Operation[] = [
@@ -76,91 +36,19 @@ const pickle: readonly Operation[] = [
   put(0),
   mark,
   text('blocks.0.weight'),
-  ...tensor('FloatStorage', '0', 2, 3),
+  ...tensor('FloatStorage', '0', [2, 3]),
   put(1),
   text('head.weight'),
-  ...tensor('BFloat16Storage', '1', 3, 4),
+  ...tensor('BFloat16Storage', '1', [3, 4]),
   operation('SETITEMS', 0x75),
   stop,
 ];
 
-/** A zip archive of stored files, and where its numbers stand. */
 function archive(
   operations: readonly Operation[],
   more: readonly (readonly [name: string, bytes: Uint8Array])[] = [],
-): { bytes: Buffer; numbers: NumberField[] } {
-  const members: (readonly [string, Uint8Array])[] = [
-    ['model/data.pkl', Buffer.concat(operations.map(({ bytes }) => bytes))],
-    ['model/byteorder', Buffer.from('little')],
-    ...storages.map((bytes, i) => [`model/data/${i}`, bytes] as const),
-    ...more,
-  ];
-  const pieces: Buffer[] = [];
-  const directory: Buffer[] = [];
-  const numbers: NumberField[] = [];
-  let at = 0;
-  let inDirectory = 0;
-  for (const [name, bytes] of members) {
-    const sum = crc32(bytes);
-    const head = Buffer.alloc(30);
-    head.writeUInt32LE(0x04034b50, 0);
-    head.writeUInt32LE(sum, 14);
-    head.writeUInt32LE(bytes.length, 18);
-    head.writeUInt32LE(bytes.length, 22);
-    head.writeUInt16LE(name.length, 26);
-    const entry = Buffer.alloc(46);
-    entry.writeUInt32LE(0x02014b50, 0);
-    entry.writeUInt32LE(sum, 16);
-    entry.writeUInt32LE(bytes.length, 20);
-    entry.writeUInt32LE(bytes.length, 24);
-    entry.writeUInt16LE(name.length, 28);
-    entry.writeUInt32LE(at, 42);
-    for (const [field, place, size] of [
-      ['length of the name', 26, 2],
-      ['length of the extra field', 28, 2],
-    ] as const) {
-      numbers.push({ name: `${name}, ${field} before it`, at: at + place, bytes: size, littleEndian: true });
-    }
-    for (const [field, place, size] of [
-      ['signature', 0, 4],
-      ['compression', 10, 2],
-      ['compressed size', 20, 4],
-      ['size', 24, 4],
-      ['length of the name', 28, 2],
-      ['length of the extra field', 30, 2],
-      ['length of the comment', 32, 2],
-      ['place', 42, 4],
-    ] as const) {
-      numbers.push({
-        name: `${name}, ${field}`,
-        at: -1 - inDirectory - place,
-        bytes: size,
-        littleEndian: true,
-      });
-    }
-    pieces.push(head, Buffer.from(name), Buffer.from(bytes));
-    directory.push(entry, Buffer.from(name));
-    at += 30 + name.length + bytes.length;
-    inDirectory += 46 + name.length;
-  }
-  const end = Buffer.alloc(22);
-  end.writeUInt32LE(0x06054b50, 0);
-  end.writeUInt16LE(members.length, 8);
-  end.writeUInt16LE(members.length, 10);
-  end.writeUInt32LE(inDirectory, 12);
-  end.writeUInt32LE(at, 16);
-  for (const [field, place, size] of [
-    ['number of files', 10, 2],
-    ['size of the directory', 12, 4],
-    ['place of the directory', 16, 4],
-  ] as const) {
-    numbers.push({ name: field, at: at + inDirectory + place, bytes: size, littleEndian: true });
-  }
-  return {
-    bytes: Buffer.concat([...pieces, ...directory, end]),
-    // Those of the directory were counted from its beginning, downwards.
-    numbers: numbers.map((field) => (field.at < 0 ? { ...field, at: at - 1 - field.at } : field)),
-  };
+): ReturnType<typeof torchArchive> {
+  return torchArchive(operations, storages, more);
 }
 
 const { bytes: sound, numbers } = archive(pickle);

@@ -12,6 +12,7 @@ import {
   parseTags,
 } from '../../../src-renderer/src/library/format.ts';
 import { Paged, type PageOf } from '../../../src-renderer/src/library/paged.svelte.ts';
+import { trackAbove } from '../../../src-renderer/src/library/take-actions.ts';
 import { bytesOf, collect, fileName } from '../../../src-renderer/src/state/bytes.ts';
 import { until } from '../../core/small-studio.ts';
 import { sampleBytes, sampleProject } from '../../support/project.ts';
@@ -116,6 +117,14 @@ describe('what the library says', () => {
     expect(fileName('a/b:c*?.')).toBe('a-b-c-');
     expect(fileName('///')).toBe('-');
     expect(fileName('  ')).toBe('Pusa');
+  });
+});
+
+describe('a take that is put on the timeline', () => {
+  it('lies above all clips, so that its sources stay as they are', () => {
+    expect(trackAbove([])).toBe(0);
+    expect(trackAbove([{ track: 0 }, { track: 2 }])).toBe(3);
+    expect(trackAbove([{ track: 63 }])).toBe(63);
   });
 });
 

@@ -37,8 +37,43 @@ describe('what is heard', () => {
       (path) => `http://s${path}`,
     );
     expect(
-      composer.sounds().map(({ medium: { name }, from, start, frames }) => [name, from, start, frames]),
+      composer.sounds([]).map(({ medium: { name }, from, start, frames }) => [name, from, start, frames]),
     ).toEqual([['harbour.bin', 1.25, 16, 5]]);
+  });
+
+  it('goes on under a take, which has no sound of its own', () => {
+    const project = sampleProject();
+    const harbour = project.assets.find(({ id }) => id === 'harbour')!;
+    const take = { ...harbour, id: 'take', name: 'take.mp4', hash: 'e'.repeat(64) };
+    const shown = {
+      ...project,
+      width: 832,
+      height: 480,
+      assets: [...project.assets, take],
+      clips: [
+        {
+          id: 'long',
+          assetId: 'harbour',
+          track: 0,
+          start: 0,
+          frames: 40,
+          sourceStart: 0,
+          fit: 'crop' as const,
+        },
+        { id: 'over', assetId: 'take', track: 1, start: 8, frames: 16, sourceStart: 0, fit: 'crop' as const },
+      ],
+    };
+    const composer = new Composer(shown, (path) => `http://s${path}`);
+    const heard = (takes: readonly { fileHash: string }[]): unknown[] =>
+      composer.sounds(takes).map(({ medium: { name }, start, frames }) => [name, start, frames]);
+    expect(heard([{ fileHash: take.hash }])).toEqual([['harbour.bin', 0, 40]]);
+    // Another video over it is heard itself.
+    expect(heard([])).toEqual([
+      ['harbour.bin', 0, 8],
+      ['take.mp4', 8, 16],
+      ['harbour.bin', 24, 16],
+    ]);
+    expect(composer.source(10)?.medium.name).toBe('take.mp4');
   });
 
   it('goes on over the place where a clip was split, and not over a jump', () => {

@@ -13,7 +13,7 @@ import {
   type Ask,
   type Medium,
 } from '../../../src-renderer/src/media/protocol.ts';
-import { shuttle, start, tick, timecode } from '../../../src-renderer/src/player/clock.ts';
+import { shuttle, start, tick } from '../../../src-renderer/src/player/clock.ts';
 import {
   cellAt,
   Composer,
@@ -103,11 +103,6 @@ describe('the clock', () => {
     expect(shuttle(0, -1)).toBe(-1);
     expect(shuttle(8, -1)).toBe(-1);
     expect(shuttle(-2, -1)).toBe(-4);
-  });
-
-  it('writes places as timecode', () => {
-    expect(timecode(41, 16)).toBe('00:00:02:09');
-    expect(timecode(24 * 3661 + 5, 23.976)).toBe('01:01:01:05');
   });
 });
 
@@ -285,7 +280,8 @@ describe('what is seen', () => {
     expect(stepCell(null, 30, 1)).toBe(34);
     for (const frame of forward.slice(1, -1)) expect(cellOfFrame(frame - 4)).toBe(cellAt(range, frame));
     expect(endOf({ clips: project.clips, ranges: [range] })).toBe(25);
-    expect(edges({ clips: project.clips, ranges: [range] })).toEqual([0, 4, 16, 20, 24]);
+    const markers = [{ id: 'm', frame: 7, colour: 0 }];
+    expect(edges({ clips: project.clips, ranges: [range], markers })).toEqual([0, 4, 7, 16, 20, 24]);
   });
 });
 

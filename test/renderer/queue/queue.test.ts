@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { studioSteps } from '../../../src-main/core/contract/api/projects.ts';
+import { noticeCodes } from '../../../src-main/core/contract/api/settings.ts';
+import { noteCodes } from '../../../src-main/core/contract/note.ts';
 import type { Progress } from '../../../src-main/core/contract/job.ts';
 import type { JobRecord, TakeSummary } from '../../../src-main/core/contract/records.ts';
+import { setLanguage } from '../../../src-renderer/src/i18n/index.svelte.ts';
+import { noteText, noticeText, sentenceText, stepText } from '../../../src-renderer/src/i18n/told.ts';
 import {
   comparable,
   correction,
@@ -18,6 +23,7 @@ import {
   shownJob,
   takeOfJob,
 } from '../../../src-renderer/src/queue/jobs.ts';
+import { costLines, lateBy } from '../../../src-renderer/src/queue/report.ts';
 import { previewPicture } from '../../../src-renderer/src/queue/preview.ts';
 import { project, range } from '../../core/fixtures.ts';
 
@@ -150,6 +156,71 @@ describe('a job', () => {
     ];
     expect(takeOfJob(done, takes)?.id).toBe('its');
     expect(takeOfJob(done, takes.slice(0, 1))).toBeNull();
+  });
+});
+
+describe('what a job cost', () => {
+  const cost = (forecast: number | null, actual: number | null): Pick<JobRecord, 'cost'> => ({
+    cost: {
+      forecast: { seconds: forecast, memoryBytes: 2e9 },
+      actual: { seconds: actual, memoryBytes: null },
+    },
+  });
+
+  it('stands beside its forecast, as far as either is known', () => {
+    expect(costLines({})).toEqual([]);
+    expect(costLines(cost(null, null))).toEqual([{ of: 'memory', forecast: 2e9, actual: null }]);
+    const running = { cost: { forecast: { seconds: 40, memoryBytes: null }, actual: null } };
+    expect(costLines(running)).toEqual([{ of: 'time', forecast: 40, actual: null }]);
+    expect(costLines(cost(40, 60))).toEqual([
+      { of: 'time', forecast: 40, actual: 60 },
+      { of: 'memory', forecast: 2e9, actual: null },
+    ]);
+  });
+
+  it('is worth a word where it took much longer', () => {
+    expect(lateBy(cost(40, 100))).toBe(2.5);
+    expect(lateBy(cost(40, 50))).toBeNull();
+    // The start of a short one takes as long as all of it.
+    expect(lateBy(cost(2, 6))).toBeNull();
+    expect(lateBy(cost(null, 100))).toBeNull();
+    expect(lateBy({})).toBeNull();
+  });
+});
+
+describe('what the studio says', () => {
+  const tiles = { phase: 'decode', rows: 30, columns: 52 };
+
+  it('is said in the window’s language by its code, and as it is where that is not known', () => {
+    const note = { code: 'MEMORY_TILES', text: 'The studio’s own.', values: tiles } as const;
+    expect(noteText(note)).toMatch(/while frames were decoded.*30×52/);
+    expect(noteText({ code: null, text: 'An old note.', values: {} })).toBe('An old note.');
+    expect(stepText(studioSteps.deleteTake)).toBe('Delete a take');
+    expect(stepText('Move clips')).toBe('Move clips');
+    expect(sentenceText('It is your own file.')).toBe('It is your own file.');
+    try {
+      setLanguage('zh-CN');
+      expect(noteText(note)).toMatch(/解码画面时.*30×52/);
+      for (const code of noteCodes) expect(noteText({ ...note, code }), code).not.toMatch(/[a-z]{3}|\{/i);
+      for (const step of Object.values(studioSteps)) expect(stepText(step), step).toMatch(/成片/);
+      for (const code of noticeCodes) {
+        const told = noticeText({
+          code,
+          values: { name: 'Boats', count: 2 },
+          message: 'English',
+          remedy: 'English',
+        });
+        expect(`${told.message}${told.remedy}`, code).not.toMatch(/English|\{/);
+      }
+      expect(noticeText({ code: 'DISK_FULL', values: {}, message: 'Full.', remedy: 'Free.' })).toMatchObject({
+        message: '磁盘已满。',
+        detail: 'Full.',
+      });
+      expect(sentenceText('“Boats” uses it too.')).toBe('“Boats”也在使用。');
+      expect(sentenceText('Something nobody foresaw.')).toBe('Something nobody foresaw.');
+    } finally {
+      setLanguage('en');
+    }
   });
 });
 

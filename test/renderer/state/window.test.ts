@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { Transport } from '../../../src-main/core/contract/channel.ts';
@@ -21,6 +23,7 @@ import { Gesture, pace, parseNumber, settle } from '../../../src-renderer/src/ui
 import { place } from '../../../src-renderer/src/ui/place.ts';
 import { Gate } from '../../../src-renderer/src/ui/thumb.ts';
 import { failure, until } from '../../core/small-studio.ts';
+import { root } from '../../support/places.ts';
 import { sampleProject } from '../../support/project.ts';
 import { TestStudio } from './studio.ts';
 
@@ -268,6 +271,58 @@ describe('words', () => {
     expect(systemLanguage(['fr', 'zh-Hans-CN', 'en'])).toBe('zh-CN');
     expect(systemLanguage(['de', 'en-GB', 'zh'])).toBe('en');
     expect(systemLanguage([])).toBe('en');
+  });
+});
+
+describe('colours', () => {
+  const css = readFileSync(join(root, 'src-renderer', 'src', 'theme.css'), 'utf8');
+  const variables = (block: RegExp): Record<string, string> =>
+    Object.fromEntries(
+      [...(block.exec(css)?.[1] ?? '').matchAll(/--([\w-]+):\s*(#[0-9a-f]{6}|rgb\([^)]*\));/g)].map(
+        ([, name, value]) => [name!, value!],
+      ),
+    );
+  const dark = variables(/:root \{([\s\S]*?)\n\}/);
+  const themes = { dark, light: { ...dark, ...variables(/:root\[data-theme='light'\] \{([\s\S]*?)\n\}/) } };
+  const soft = ['accent', 'good', 'warn', 'bad'] as const;
+
+  /** Red, green, blue, 0 … 255, and how much of it is seen. */
+  function parse(value: string): [number, number, number, number] {
+    const hex = /^#(..)(..)(..)$/.exec(value);
+    if (hex) return [parseInt(hex[1]!, 16), parseInt(hex[2]!, 16), parseInt(hex[3]!, 16), 1];
+    const [red = NaN, green = NaN, blue = NaN, percent = 100] = (value.match(/\d+/g) ?? []).map(Number);
+    return [red, green, blue, percent / 100];
+  }
+  /** WCAG 2.2, relative luminance of a colour on a ground that is seen whole. */
+  function luminance(value: string, ground = '#000000'): number {
+    const [top, below] = [parse(value), parse(ground)];
+    const [red = 0, green = 0, blue = 0] = [0, 1, 2].map((i) => {
+      const channel = (top[i]! * top[3] + below[i]! * (1 - top[3])) / 255;
+      return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  }
+  const contrast = (a: number, b: number): number => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+
+  it.each(Object.entries(themes))('of the %s theme can be read: 4.5 to 1 for every text', (_name, theme) => {
+    const of = (name: string): string => theme[name]!;
+    const pairs: (readonly [text: string, on: string, ground?: string])[] = [
+      ...['text', 'text-2', 'muted'].flatMap((text) =>
+        ['bg', 'panel', 'panel-2', 'panel-3', 'well'].map((on) => [text, on] as const),
+      ),
+      ...soft.flatMap((tone) =>
+        ['panel', 'panel-2'].flatMap((ground) => [
+          [tone, ground] as const,
+          ...[tone, 'text', 'text-2', 'muted'].map((text) => [text, `${tone}-soft`, ground] as const),
+        ]),
+      ),
+      ...['accent', 'fixed', 'noisy', 'interpolated'].map((on) => [`on-${on}`, on] as const),
+      ['on-accent', 'accent-hover'],
+    ];
+    const poor = pairs.filter(
+      ([text, on, ground = 'panel']) => contrast(luminance(of(text)), luminance(of(on), of(ground))) < 4.5,
+    );
+    expect(poor).toEqual([]);
   });
 });
 

@@ -18,11 +18,14 @@ import {
   clipsToSplit,
   dropAssets,
   gapAt,
+  insertionFrame,
   rippleDelete,
   slipTo,
   splitAt,
   transitionBetween,
   trimBounds,
+  trimTo,
+  unlockedTrack,
 } from '../../../src-renderer/src/timeline/edits.ts';
 import type { GestureContext, Outcome, Pointer } from '../../../src-renderer/src/timeline/gesture.ts';
 import { selectOnClick, selectOnPress, startGesture } from '../../../src-renderer/src/timeline/gestures.ts';
@@ -51,6 +54,7 @@ import {
 } from '../../../src-renderer/src/timeline/scene.ts';
 import { cellBorder, snap, snapMove, type SnapLines } from '../../../src-renderer/src/timeline/snap.ts';
 import { TimelineActs } from '../../../src-renderer/src/timeline/acts.ts';
+import { PointerDriver } from '../../../src-renderer/src/timeline/pointer.ts';
 import { setLanguage } from '../../../src-renderer/src/i18n/index.svelte.ts';
 import { Player } from '../../../src-renderer/src/player/player.svelte.ts';
 import { Session } from '../../../src-renderer/src/state/session.svelte.ts';
@@ -155,6 +159,7 @@ describe('view', () => {
     expect(timecode(0, 16)).toBe('0:00:00');
     expect(timecode(81, 16)).toBe('0:05:01');
     expect(timecode(24 * 3661 + 5, 24)).toBe('1:01:01:05');
+    expect(timecode(24 * 3661 + 5, 23.976)).toBe('1:01:01:05');
   });
 });
 
@@ -501,14 +506,29 @@ describe('gestures', () => {
   it('scrubs, drags markers, bands clips and promotes takes', () => {
     const base = context(project);
     expect(drag({ on: 'ruler', frame: 10 }, 33, 0, base).playhead).toBe(43);
-    expect(drag({ on: 'marker', frame: 30, markerId: 'm1' }, 39.4, 0, base).marker).toEqual({
-      id: 'm1',
-      frame: 69,
+    const markers = [
+      { id: 'm1', frame: 30, colour: 0 },
+      { id: 'm2', frame: 50, colour: 1 },
+    ];
+    const marked = context({ ...project, markers });
+    const moved = drag({ on: 'marker', frame: 30, markerId: 'm1' }, 39.4, 0, marked);
+    expect(after({ ...project, markers }, moved.commands).markers).toEqual([
+      markers[1],
+      { ...markers[0], frame: 69 },
+    ]);
+    // Its own place does not hold it.
+    expect(drag({ on: 'marker', frame: 30, markerId: 'm1' }, 0.6, 0, marked)).toMatchObject({
+      readout: '31',
+      line: null,
     });
+    const bound = drag({ on: 'bound', frame: 5, bound: 'in' }, 4.2, 0, base);
+    expect([bound.bound, bound.commands]).toEqual([{ bound: 'in', frame: 9 }, []]);
     const band = drag({ on: 'track', track: 0, frame: 12 }, 60, 100, base, {}, rulerHeight + 2);
     expect(new Set(band.selected?.clipIds)).toEqual(new Set(['c4', 'c2']));
     const take: Hit = { on: 'take', takeId: 't1', part: 'body', frame: 10 };
     expect(drag(take, 0, -260, base, {}, 330).promote).toMatchObject({ takeId: 't1' });
+    const locked = context(project, { locked: new Set([0, 1]) });
+    expect(drag(take, 0, -260, locked, {}, 330).promote).toBeUndefined();
     expect(drag(take, 0, 5, base, {}, 330).promote).toBeUndefined();
   });
 
@@ -610,6 +630,86 @@ describe('a timeline of a window', () => {
     expect(session.bounds).toEqual({ in: null, out: null });
   });
 
+  it('follows a drag past its edge, and lets go of it with nothing changed', () => {
+    const window = open();
+    const { session, timeline } = window;
+    const frames: (() => void)[] = [];
+    vi.stubGlobal('requestAnimationFrame', (run: () => void) => frames.push(run));
+    vi.stubGlobal('cancelAnimationFrame', () => (frames.length = 0));
+    show(window, { ...largeProject(40, 400), ranges: [] });
+    timeline.resize(600, 200);
+    timeline.zoomTo(8);
+    timeline.pan(-9999);
+    const driver = new PointerDriver(timeline, new TimelineActs(timeline));
+    const free = { alt: false, shift: true, mod: false };
+    const row = timeline.layout.rows.find((each) => each.kind === 'track' && each.track === 0)!;
+    const y = rulerHeight + row.y + row.height / 2;
+    const first = timeline.scene!.tracks[0]!.clips[0]!;
+    const x = frameToX(timeline.view, first.start) + (first.frames * timeline.view.scale) / 2;
+    driver.down({ ...free, shift: false, x, y }, false);
+    driver.move({ ...free, x: 595, y });
+    for (let i = 0; i < 30; i++) frames.shift()?.();
+    const seen = timeline.view.start;
+    expect(seen).toBeGreaterThan(20);
+    const placed = timeline.preview!.clips.find(({ id }) => id === first.id)!;
+    // What was taken hold of is still under the pointer.
+    const grabbed = placed.start + first.frames / 2;
+    expect(Math.abs(frameToX(timeline.view, grabbed) - 595)).toBeLessThan(2 * timeline.view.scale);
+    driver.cancel();
+    expect([timeline.preview, timeline.view.start]).toEqual([null, seen]);
+    expect(session.project!.clips.find(({ id }) => id === first.id)).toEqual(first);
+    expect(driver.isPressed).toBe(false);
+  });
+
+  it('moves in and out only when they are let go', () => {
+    const window = open();
+    const { session, timeline } = window;
+    show(window, project);
+    timeline.resize(1200, 200);
+    timeline.setBound('in', 20);
+    timeline.setBound('out', 60);
+    const outcome = { commands: [], label: 'timeline.edit.move', line: null, readout: null } as const;
+    timeline.show({ ...outcome, bound: { bound: 'in', frame: 70 } });
+    expect([timeline.bounds, session.bounds]).toEqual([
+      { in: 70, out: null },
+      { in: 20, out: 60 },
+    ]);
+    timeline.abandon();
+    expect(timeline.bounds).toEqual({ in: 20, out: 60 });
+  });
+
+  it('has the markers of the project, as steps to undo', () => {
+    const window = open();
+    const { session, timeline } = window;
+    show(window, project);
+    const acts = new TimelineActs(timeline);
+    acts.addMarker(30);
+    acts.addMarker(10);
+    acts.addMarker(10);
+    expect(session.project!.markers?.map(({ frame }) => frame)).toEqual([10, 30]);
+    expect(timeline.markers).toBe(session.project!.markers);
+    session.playhead = 30;
+    acts.toggleMarker();
+    expect(timeline.markers.map(({ frame }) => frame)).toEqual([10]);
+    acts.clearMarkers();
+    expect(session.project).not.toHaveProperty('markers');
+  });
+
+  it('pastes behind the end, where End leads', () => {
+    const window = open();
+    const { session, timeline } = window;
+    show(window, { ...project, ranges: [], clips: project.clips.slice(0, 1) });
+    const acts = new TimelineActs(timeline);
+    acts.selectAll();
+    const copied = acts.copy();
+    session.playhead = 8;
+    acts.paste(copied);
+    expect(session.project!.clips.map(({ start, track }) => [start, track])).toEqual([
+      [0, 0],
+      [9, 0],
+    ]);
+  });
+
   it('selects what is dropped on it, and makes a range where there was nothing', () => {
     const window = open();
     const { session, timeline } = window;
@@ -620,6 +720,11 @@ describe('a timeline of a window', () => {
     acts.drop([asset('p', 'image', 'p.png')], { start: 5, track: 0 });
     expect(dropped()).toEqual(['p']);
     expect(session.range?.start).toBe(5);
+    // Wherever it is let go, the first of all begins at the beginning.
+    show(window, { ...project, id: 'bare', clips: [], ranges: [], assets: [] });
+    timeline.resize(800, 200);
+    expect(acts.dropPlace(400, 60)).toMatchObject({ start: 0, track: 0 });
+    show(window, { ...project, clips: [], ranges: [], assets: [] });
     acts.drop([asset('q', 'video', 'q.mp4'), asset('r', 'image', 'r.png')], { start: 40, track: 1 });
     expect(dropped()).toEqual(['q', 'r']);
   });
@@ -685,6 +790,25 @@ describe('acts', () => {
         [30, 14],
       ],
     );
+  });
+
+  it('puts things behind what ends at the playhead, and never on a locked track', () => {
+    // c1 covers 0 … 8, c4 lies above nothing from 20 to 43, c3 is the last.
+    expect([0, 7, 8, 15, 43, 98, 115].map((at) => insertionFrame(project, at))).toEqual([
+      0, 7, 9, 15, 44, 99, 116,
+    ]);
+    // What is seen counts, not what lies below it.
+    const under = { clips: [clip('low', 'a1', 0, 10), clip('high', 'a2', 0, 30, 1)] };
+    expect(insertionFrame(under, 9)).toBe(9);
+    expect([unlockedTrack(0, new Set([0, 1])), unlockedTrack(1, new Set([0]))]).toEqual([2, 1]);
+  });
+
+  it('trims to the playhead without moving the pictures', () => {
+    const under = clipsToSplit(buildScene(project), 30, [], new Set());
+    const start = applyCommands(project, trimTo(under, 'start', 30));
+    expect(start.clips.find(({ id }) => id === 'c4')).toMatchObject({ start: 30, frames: 14 });
+    const end = applyCommands(project, trimTo(under, 'end', 30));
+    expect(end.clips.find(({ id }) => id === 'c4')).toMatchObject({ start: 20, frames: 10 });
   });
 
   it('closes gaps on the same track only, however many clips go', () => {
@@ -763,7 +887,7 @@ describe('clipboard', () => {
     const copied = readCopied(text);
     if (copied?.what !== 'clips') throw new Error('not clips');
     const other: Project = { ...project, id: 'other', assets: [], clips: [], ranges: [] };
-    const pasted = pasteClips(other, copied, 200, 0, newId);
+    const pasted = pasteClips(other, copied, 200, new Set(), newId);
     const done = applyCommands(other, pasted.commands);
     expect(done.assets.map(({ id }) => id)).toEqual(['a2', 'a3']);
     expect(done.clips.map(({ start, track, frames }) => [start, track, frames])).toEqual([
@@ -772,10 +896,14 @@ describe('clipboard', () => {
     ]);
     // The same bytes under another id are used as they are there.
     const known = { ...project.assets[1]!, id: 'mine' };
-    const again = pasteClips({ ...other, assets: [known] }, copied, 0, 0, newId);
+    const again = pasteClips({ ...other, assets: [known] }, copied, 0, new Set([0, 1]), newId);
     expect(
       again.commands.some((command) => command.type === 'addClip' && command.clip.assetId === 'mine'),
     ).toBe(true);
+    const tracks = again.commands.flatMap((command) =>
+      command.type === 'addClip' ? command.clip.track : [],
+    );
+    expect(tracks).toEqual([2, 2]);
     expect(copyClips(project, ['gone'])).toBeNull();
   });
 
@@ -806,7 +934,7 @@ describe('clipboard', () => {
     // Text that names an asset it does not bring leaves that clip out.
     const foreign = readCopied(good.replace('"assetId":"a1"', '"assetId":"zz"'));
     if (foreign?.what !== 'clips') throw new Error('not clips');
-    expect(pasteClips(project, foreign, 0, 0, newId).commands).toEqual([]);
+    expect(pasteClips(project, foreign, 0, new Set(), newId).commands).toEqual([]);
   });
 });
 
@@ -817,7 +945,7 @@ describe('what is remembered and told', () => {
       getItem: (key: string) => kept.get(key) ?? null,
       setItem: (key: string, value: string) => void kept.set(key, value),
     };
-    const stored = { ...fresh, locked: [1], markers: [{ id: 'm', frame: 4, colour: 2 }], planFolded: false };
+    const stored = { ...fresh, locked: [1], planFolded: false };
     writeStored(storage, 'p', stored);
     expect(readStored(storage, 'p')).toEqual(stored);
     expect(readStored(storage, 'other')).toEqual(fresh);

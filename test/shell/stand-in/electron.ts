@@ -3,6 +3,7 @@
  * the system would do is done by a test. It is no Electron: windows draw nothing and pages are not run.
  */
 import { EventEmitter } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { fork, type ChildProcess } from 'node:child_process';
@@ -25,7 +26,8 @@ export const machine = {
   chosen: { open: [] as string[], save: '' },
   openDialogs: [] as Electron.OpenDialogOptions[],
   saveDialogs: [] as Electron.SaveDialogOptions[],
-  answer: 0,
+  /** The button that is pressed in a question; null: none, it stays. */
+  answer: 0 as number | null,
   locale: 'en-GB',
   displays: [{ id: 1, workArea: { x: 0, y: 0, width: 1920, height: 1040 } }],
   engines: [] as ChildProcess[],
@@ -40,7 +42,10 @@ class App extends EventEmitter {
     return first === 'yes';
   }
   getPath(name: string): string {
-    return join(folder, name);
+    const path = join(folder, name);
+    // The one of them that every system has.
+    if (name === 'temp') mkdirSync(path, { recursive: true });
+    return path;
   }
   getLocale(): string {
     return machine.locale;
@@ -135,7 +140,14 @@ export class BrowserWindow extends EventEmitter {
   bounds: Electron.Rectangle;
   title = '';
   progress: { value: number; mode: string | undefined } = { value: -1, mode: undefined };
-  flags = { shown: false, focused: false, minimised: false, maximised: false, fullScreen: false };
+  flags = {
+    shown: false,
+    focused: false,
+    minimised: false,
+    maximised: false,
+    fullScreen: false,
+    flashing: false,
+  };
   constructor(options: Electron.BrowserWindowConstructorOptions) {
     super();
     this.options = options;
@@ -160,6 +172,11 @@ export class BrowserWindow extends EventEmitter {
   }
   hide(): void {
     this.flags.shown = false;
+    // As window managers of X11 do it.
+    this.flags.maximised = false;
+  }
+  isVisible(): boolean {
+    return this.flags.shown;
   }
   focus(): void {
     this.flags.focused = true;
@@ -198,8 +215,8 @@ export class BrowserWindow extends EventEmitter {
   setProgressBar(value: number, options?: Electron.ProgressBarOptions): void {
     this.progress = { value, mode: options?.mode };
   }
-  flashFrame(): void {
-    return;
+  flashFrame(on: boolean): void {
+    this.flags.flashing = on;
   }
 }
 
@@ -307,7 +324,13 @@ export const dialog = {
   showErrorBox: (title: string, content: string) => void machine.errors.push({ title, content }),
   showMessageBox: (_window: unknown, options: Electron.MessageBoxOptions) => {
     machine.questions.push(options);
-    return Promise.resolve({ response: machine.answer, checkboxChecked: false });
+    const { signal, cancelId = 0 } = options;
+    if (machine.answer !== null) {
+      return Promise.resolve({ response: machine.answer, checkboxChecked: false });
+    }
+    return new Promise((resolve) => {
+      signal?.addEventListener('abort', () => resolve({ response: cancelId, checkboxChecked: false }));
+    });
   },
   showOpenDialog: (_window: unknown, options: Electron.OpenDialogOptions) => {
     machine.openDialogs.push(options);

@@ -71,6 +71,17 @@ export const assetMethods = {
     download: true,
   },
   'assets.missing': { input: z.strictObject(pageInput), output: pageOf(assetRecordSchema), writes: false },
+  /** What its file is beside what its record says. `codec` as ffmpeg names it; `rotation` clockwise, in degrees. */
+  'assets.probe': {
+    input: z.strictObject({ assetId }),
+    output: z.strictObject({
+      codec: z.string().max(60),
+      rotation: z.literal([0, 90, 180, 270]),
+      flip: z.boolean(),
+      hasAudio: z.boolean(),
+    }),
+    writes: false,
+  },
   /** Gives a missing asset its bytes again. Others than it had are taken only by hand: `accept: 'any'`. */
   'assets.relink': {
     input: z.strictObject({ assetId, path: pathSchema, accept: z.enum(['same', 'any']), task: taskSchema }),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { EventSpec, MethodSpec } from '../channel/contract.ts';
 import { progressSchema } from '../job.ts';
+import { valuesSchema } from '../note.ts';
 import { idSchema, rangeSchema, samplerSchema } from '../project.ts';
 import { jobRecordSchema, jobStates } from '../records.ts';
 import { bytesSchema, idsSchema, nothing, pageInput, pageOf } from './common.ts';
@@ -26,7 +27,7 @@ export const sweepSchema = z.discriminatedUnion('over', [
 ]);
 export type Sweep = z.infer<typeof sweepSchema>;
 
-export const jobDetailsSchema = z.strictObject({
+const jobDetailsSchema = z.strictObject({
   jobId,
   prompt,
   negativePrompt,
@@ -79,7 +80,7 @@ export const jobMethods = {
           z.strictObject({
             code: z.string().max(60),
             text: z.string().max(1000),
-            values: z.record(z.string().max(60), z.union([z.string().max(1000), z.number()])),
+            values: valuesSchema,
           }),
         )
         .max(1000),

@@ -45,6 +45,8 @@ export const catalogueEntrySchema = z.strictObject({
   bytes,
   /** What is still to be downloaded. */
   missingBytes: bytes,
+  /** What is written besides, once: files that cannot be used as they are. 0 where left out. */
+  convertedBytes: bytes.optional(),
   /** False: some sizes are only known about, until the server was asked. */
   exact: z.boolean(),
   files: z.array(catalogueFileSchema).min(1).max(200),

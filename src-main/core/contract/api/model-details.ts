@@ -44,11 +44,11 @@ export const modelDetailsSchema = z.strictObject({
       source: z.string().max(200),
       merged: z
         .array(z.strictObject({ name: z.string().min(1).max(255), strength: z.number().min(0).max(4) }))
-        .max(16),
+        .max(32),
       /** Relative error of each matrix against the source's. */
       layers: z
         .array(z.strictObject({ name: z.string().min(1).max(500), error: z.number().min(0) }))
-        .max(10_000),
+        .max(20_000),
     })
     .nullable(),
 });

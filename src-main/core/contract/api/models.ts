@@ -47,7 +47,7 @@ export const modelSchema = z.strictObject({
         live: z.boolean(),
       }),
     )
-    .max(16),
+    .max(32),
 });
 export type Model = z.infer<typeof modelSchema>;
 
@@ -136,8 +136,8 @@ export const modelMethods = {
   /** A paused, failed or cancelled task goes on from what it had done. */
   'models.resume': { input: z.strictObject({ task: idSchema }), output: nothing, writes: true },
   /**
-   * Ends a task. What a download or a bake has written stays for another time, unless `removeParts`: then half-written
-   * files go. Also for tasks that failed or are paused.
+   * Ends a task. What a download or a bake has written stays for another time, unless `removeParts`: then it goes, but
+   * for files that a model uses. Also for tasks that failed or are paused.
    */
   'models.cancel': {
     input: z.strictObject({ task: idSchema, removeParts: z.boolean() }),

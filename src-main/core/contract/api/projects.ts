@@ -11,11 +11,20 @@ const projectId = idSchema;
 /** What a step to undo is called. */
 const label = z.string().min(1).max(200);
 
+/** Names of the steps that the studio makes itself; a window says them in its own language. */
+export const studioSteps = {
+  promote: 'Put a take on the timeline',
+  extend: 'Extend a take',
+  recreate: 'Recreate a take’s settings',
+  deleteTake: 'Delete a take',
+  deleteTakes: 'Delete takes',
+} as const;
+
 /** What can be undone and redone, by name; null where nothing can. */
 const stepsSchema = z.strictObject({ undo: label.nullable(), redo: label.nullable() });
 
 /** A project as a window needs it. `revision` counts its changes, to notice one that was missed. */
-export const projectStateSchema = z.strictObject({
+const projectStateSchema = z.strictObject({
   project: projectSchema,
   revision: z.int().min(0),
   steps: stepsSchema,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { errorCodes } from '../../errors.ts';
 import type { EventSpec, MethodSpec } from '../channel/contract.ts';
 import { providers } from '../device.ts';
+import { noteCodes, valuesSchema } from '../note.ts';
 import { idSchema } from '../project.ts';
 import { tableNames } from '../records.ts';
 import { nothing, pathSchema } from './common.ts';
@@ -24,7 +25,7 @@ export const settingsSchema = z.strictObject({
 export type Settings = z.infer<typeof settingsSchema>;
 
 /** How the library is. `flaws` are sentences; empty while it is sound or not checked yet. */
-export const libraryStatusSchema = z.strictObject({
+const libraryStatusSchema = z.strictObject({
   state: z.enum(['checking', 'sound', 'damaged']),
   flaws: z.array(z.string().max(1000)).max(100),
   /** The studio ended without closing it. */
@@ -74,6 +75,18 @@ export const settingsMethods = {
   },
 } as const satisfies Record<string, MethodSpec>;
 
+/** What the studio tells by itself beside errors and the notes of jobs. */
+export const noticeCodes = [
+  // name
+  'OPENED_AS_COPY',
+  // name, count
+  'SAVED_WITHOUT_MEDIA',
+  'EXPORT_WITHOUT_SOUND',
+  'SEARCH_CUT_SHORT',
+  // count
+  'MEDIA_DAMAGED',
+] as const;
+
 export const settingsEvents = {
   'settings.changed': { payload: settingsSchema, lossy: false },
   'library.changed': { payload: libraryStatusSchema, lossy: false },
@@ -95,11 +108,13 @@ export const settingsEvents = {
     }),
     lossy: true,
   },
-  /** Something a person should know that answers no request of theirs. */
+  /** Something a person should know that answers no request of theirs; `values` are what its sentence names. */
   'notices.posted': {
     payload: z.strictObject({
       level: z.enum(['info', 'warning', 'error']),
-      code: z.enum(errorCodes).nullable(),
+      /** Null only for the note of a job that an earlier version began. */
+      code: z.enum([...errorCodes, ...noteCodes, ...noticeCodes]).nullable(),
+      values: valuesSchema,
       message: z.string().min(1).max(4000),
       remedy: z.string().max(4000).nullable(),
       projectId: idSchema.nullable(),

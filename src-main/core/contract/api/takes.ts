@@ -21,7 +21,7 @@ const takeValues = 500_000;
 const frame = clipSchema.shape.start;
 
 /** What is exported: a take, or the timeline from its frame `from` up to but not including `to`. */
-export const exportSchema = z.discriminatedUnion('what', [
+const exportSchema = z.discriminatedUnion('what', [
   z.strictObject({ what: z.literal('take'), takeId }),
   z.strictObject({
     what: z.literal('timeline'),
@@ -29,7 +29,7 @@ export const exportSchema = z.discriminatedUnion('what', [
     /** Both left out: all of it. */
     from: frame.optional(),
     to: frame.optional(),
-    /** The clips' own sound where their frames are shown. */
+    /** The clips' own sound where their frames are shown, and under the frames of takes, which have none. */
     audio: z.boolean(),
   }),
 ]);

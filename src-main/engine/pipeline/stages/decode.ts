@@ -1,5 +1,5 @@
 import type { Tensor, Tiling, VideoCodec } from '../../networks.ts';
-import { WholeFile } from '../files.ts';
+import { WholeFile } from '../../../files/durable.ts';
 import type { JobFolder } from '../job-folder.ts';
 import { tensorToPixels } from '../latents.ts';
 import type { Tiles } from '../tiles.ts';
@@ -13,8 +13,9 @@ export interface DecodeOutput {
 
 /**
  * Decoding stage: latents → `frames.rgb`, written as frames come and named only when all are there. The codec cannot
- * start in the middle of a video (its caches are not saved), so an interrupted decoding begins again. Frames that the
- * job wants to be shown as they were get their source's pixels.
+ * start in the middle of a video: what it remembers of all frames before is not saved (gigabytes at 480p), and every
+ * frame depends on it. So an interrupted decoding begins again. Frames that the job wants to be shown as they were get
+ * their source's pixels.
  * @param latents [C, F, H, W]
  * @throws PusaError CANCELLED, DISK_FULL, JOB_INVALID, OUT_OF_MEMORY when the smallest tiles are too large
  */
@@ -30,7 +31,7 @@ export async function decodeFrames(
   const shown = new Map(originals.map((original) => [original.frame, original]));
   const cells = plan.cells.length;
 
-  return tiles.run('the result was decoded', async (tiling) => {
+  return tiles.run('decode', async (tiling) => {
     watch.begin('decode');
     const file = await WholeFile.create(folder.framesPath);
     try {

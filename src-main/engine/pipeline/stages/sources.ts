@@ -52,7 +52,7 @@ async function encodeSource(
   const { width, height, sources } = folder.job;
   await folder.checkSource(i);
   const frames = sources[i]!.frameCount;
-  const latents = await tiles.run(`source ${i + 1} was encoded`, async (tiling) => {
+  const latents = await tiles.run('sources', async (tiling) => {
     const pixels = pixelsToTensor(await folder.readSource(i, 0, frames), frames, height, width);
     return codec.encode(pixels, tiling, (done, total) => onPart(done / total));
   });

@@ -7,6 +7,7 @@ export const app = {
   'app.retry': 'Try again',
   'app.menu': 'Menu',
   'app.loading': 'Opening the studio …',
+  'app.wait': 'Loading …',
   'app.untitled': 'Untitled',
   'app.rename': 'Rename the project',
   'app.projectName': 'Project name',
@@ -40,7 +41,6 @@ export const app = {
     'Video with AI on your own machine: mark frames as fixed, noisy or interpolated on a timeline and generate the rest. MIT licence.',
   'app.aboutModel': 'Frame control by Pusa V1.0 (vectorized timesteps) over Wan2.1.',
   'app.savedTo': 'Saved to {path}',
-  'app.opened': '“{name}” is open',
 
   'app.player': 'Player',
   'app.library': 'Library',
@@ -124,6 +124,7 @@ export const app = {
   'settings.provider.cuda': 'Graphics card (CUDA)',
   'settings.providerSpeed': '{provider} ({times} × the processor)',
   'settings.providerBroken': '{provider}: does not work here',
+  'settings.providerHelp': 'Another device may work once something is installed for it.',
   'settings.measure': 'Measure again',
   'settings.machine': 'This machine',
   'settings.memory': '{total} of memory, {free} free',
@@ -157,6 +158,7 @@ export const app = {
   'settings.checking': 'Being checked …',
   'settings.damaged': 'Damaged',
   'settings.unclean': 'The studio was ended without closing the library last time.',
+  'settings.flaws': 'The check found {count} flaws in the library.',
   'settings.check': 'Check now',
   'settings.repair': 'Repair',
   'settings.repairText':

@@ -150,6 +150,7 @@ export const inspector = {
   'inspector.batch.cfg': 'CFG',
   'inspector.batch.shift': 'Shift',
   'inspector.batch.loraStrength': 'Pusa strength',
+  'inspector.batch.fixedStrength': 'Pusa strength (fixed in this model)',
   'inspector.batch.values': 'Values',
   'inspector.batch.count': 'Takes',
   'inspector.batch.shuffled': 'Random',

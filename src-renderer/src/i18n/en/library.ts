@@ -84,7 +84,7 @@ export const library = {
   'library.takeDeleted': 'The take was deleted.',
   'library.undoDelete': 'Undo',
   'library.undoLater': 'Other things were changed since.',
-  'library.undoLaterText': 'Undo them first, step by step, with Ctrl Z; the take comes back.',
+  'library.undoLaterText': 'Undo them first, step by step, with {key}; the take comes back.',
   'library.deleteTitle': 'Delete this take?',
   'library.deleteText': 'Its video is removed with the next cleaning of the media folder.',
   'library.open': 'Open its project',

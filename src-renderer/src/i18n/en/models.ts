@@ -210,6 +210,13 @@ export const models = {
   'models.removed': '{name} is removed; {bytes} are free.',
   'models.removedNothing': '{name} is no longer in the list. Its files are where they were.',
 
+  'models.sentence.own': 'It is your own file.',
+  'models.sentence.bundled': 'It comes with the application.',
+  'models.sentence.shared': '“{name}” uses it too.',
+  'models.sentence.generating': 'A clip is being generated with it.',
+  'models.sentence.worked': '“{name}” is being worked on.',
+  'models.sentence.other': 'Its folder holds the model “{name}”.',
+
   'models.bakeTitle': 'Make {name} smaller',
   'models.bakeLead': 'Writes a second model beside it, of fewer bits. This one stays as it is.',
   'models.search': 'Search the best scales',

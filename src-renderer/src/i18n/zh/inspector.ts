@@ -138,6 +138,7 @@ export const inspector: Record<keyof typeof texts, string> = {
   'inspector.batch.cfg': 'CFG',
   'inspector.batch.shift': '偏移',
   'inspector.batch.loraStrength': 'Pusa 强度',
+  'inspector.batch.fixedStrength': 'Pusa 强度（此模型中已固定）',
   'inspector.batch.values': '取值',
   'inspector.batch.count': '数量',
   'inspector.batch.shuffled': '随机',

@@ -86,7 +86,7 @@ export const library: Record<keyof typeof texts, string> = {
   'library.takeDeleted': '成片已删除。',
   'library.undoDelete': '撤销',
   'library.undoLater': '此后又有其他改动。',
-  'library.undoLaterText': '请用 Ctrl Z 逐步撤销，成片就会恢复。',
+  'library.undoLaterText': '请用 {key} 逐步撤销，成片就会恢复。',
   'library.deleteTitle': '删除这个成片？',
   'library.deleteText': '其视频会在下次清理素材文件夹时移除。',
   'library.open': '打开所属项目',

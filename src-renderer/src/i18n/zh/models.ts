@@ -203,6 +203,13 @@ export const models: Record<keyof typeof en, string> = {
   'models.removed': '已移除 {name}，释放 {bytes}。',
   'models.removedNothing': '{name} 已从列表中移除，文件保留在原处。',
 
+  'models.sentence.own': '这是你自己的文件。',
+  'models.sentence.bundled': '随应用提供。',
+  'models.sentence.shared': '“{name}”也在使用。',
+  'models.sentence.generating': '正在用它生成片段。',
+  'models.sentence.worked': '“{name}”正在处理中。',
+  'models.sentence.other': '其文件夹中是模型“{name}”。',
+
   'models.bakeTitle': '压缩 {name}',
   'models.bakeLead': '在旁边写入一个位数更少的新模型，原模型保持不变。',
   'models.search': '搜索最佳缩放系数',

@@ -42,6 +42,7 @@ export interface ContentFrame {
 /** Texts that are drawn. */
 export interface Words {
   readonly fixed: string;
+  readonly noisy: string;
   readonly emptyTrack: string;
   readonly emptyLane: string;
   readonly frames: (count: number) => string;
@@ -81,7 +82,7 @@ export function drawContent(tools: Pen, frame: ContentFrame): void {
   pictures.end();
 }
 
-/** A row's ground, with a line for every second of the cells' ranges. */
+/** A row's ground and the line below it. */
 function drawBed({ pen, palette }: Pen, { view }: ContentFrame, row: Row, top: number): void {
   if (row.kind === 'track' || row.kind === 'cells') {
     pen.fillStyle = palette.panel;
@@ -147,7 +148,7 @@ function lookOf({ view, current, cells, words }: ContentFrame, range: Range): Ra
 
 function drawEmptyLane({ pen, palette }: Pen, { view, words }: ContentFrame, row: Row, top: number): void {
   setFont(pen, palette, 12);
-  pen.fillStyle = palette.muted;
+  pen.fillStyle = palette.text2;
   pen.fillText(words.emptyLane, Math.max(16, frameToX(view, 0) + 20), top + row.height / 2 + 4);
 }
 
@@ -163,7 +164,7 @@ function drawHint({ pen, palette }: Pen, { view, layout, scrollY, words, scene }
   pen.stroke();
   pen.setLineDash([]);
   setFont(pen, palette, 12.5);
-  pen.fillStyle = palette.muted;
+  pen.fillStyle = palette.text2;
   pen.textAlign = 'center';
   pen.fillText(words.emptyTrack, view.width / 2, top + row.height / 2 + 4);
   pen.textAlign = 'left';

@@ -144,7 +144,7 @@ export class Pictures {
   #makeRoom(): void {
     if (this.#entries.size <= mostBitmaps) return;
     const old = [...this.#entries].filter(
-      ([, entry]) => entry.state === 'there' && entry.used < this.#drawing,
+      ([, { state, used }]) => (state === 'there' || state === 'failed') && used < this.#drawing,
     );
     old.sort(([, a], [, b]) => a.used - b.used);
     for (const [url, { bitmap }] of old.slice(0, this.#entries.size - mostBitmaps)) {

@@ -17,7 +17,7 @@ export interface RangeLook {
   readonly view: View;
   readonly isCurrent: boolean;
   readonly cells: { readonly first: number; readonly last: number } | null;
-  readonly words: Pick<Words, 'fixed' | 'rangeTitle' | 'generate'>;
+  readonly words: Pick<Words, 'fixed' | 'noisy' | 'rangeTitle' | 'generate'>;
 }
 
 /** The bar of a range, as a bracket over its cells. */
@@ -87,7 +87,7 @@ export function drawGaps(
     setFont(pen, palette, 12);
     const room = Math.min(right, view.width) - Math.max(left, 0);
     if (!fits(pen, text, room - 16)) continue;
-    pen.fillStyle = palette.muted;
+    pen.fillStyle = palette.text2;
     pen.textAlign = 'center';
     pen.fillText(text, Math.max(left, 0) + room / 2, top + row.height / 2 + 4);
     pen.textAlign = 'left';
@@ -200,6 +200,15 @@ function drawCell(
       pen.fillText(words.fixed, left + width / 2, y + height / 2 + 4);
       pen.textAlign = 'left';
     } else drawLock(pen, palette.onFixed, left + width / 2, y + height / 2);
+  } else if (mark.kind === 'noisy' && width >= labelCell && cells[cell - 1]?.kind !== 'noisy') {
+    // Said once: a long way of noise does not repeat its name in every box.
+    setFont(pen, palette, width < 48 ? 10 : 11, 600);
+    pen.fillStyle = palette.onNoisy;
+    if (fits(pen, words.noisy, width - 6)) {
+      pen.textAlign = 'center';
+      pen.fillText(words.noisy, left + width / 2, y + height / 2 + 4);
+      pen.textAlign = 'left';
+    }
   }
   if (
     plan !== null &&

@@ -1,37 +1,31 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import type { Dtype } from './dtypes.ts';
+import { isDtype, type Dtype } from './dtypes.ts';
 import type { TensorFormat } from './formats.ts';
-import { mergedTensor, type AppliedLora } from './lora.ts';
-import { safetensorsHeader, toBfloat16 } from './write-safetensors.ts';
+import { encodeNumbers, safetensorsHeader } from './write-safetensors.ts';
 
-/** Number formats that a matrix can be baked to. */
-export const precisions = ['F32', 'F16', 'BF16'] as const;
-export type Precision = (typeof precisions)[number];
-
-export interface BakeOptions {
-  /** Of matrices and kernels; norms, biases and modulation stay float32. */
-  readonly precision: Precision;
-  /** Merged in: W + strength · scale · B · A, in float32 before rounding (spec §2). */
-  readonly loras?: readonly AppliedLora[];
+export interface ConvertOptions {
+  /** Of matrices and kernels; norms, biases and modulation become float32. */
+  readonly precision: 'F32' | 'F16' | 'BF16';
   readonly metadata?: Readonly<Record<string, string>>;
   /** Called with the bytes written so far and in all. */
   readonly onBytes?: (done: number, total: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-const half = 65_504;
+/** Values that are converted at once, a multiple of every block: an embedding of T5 alone has a thousand million. */
+const pieceValues = 2 ** 20;
 
 /**
- * Writes a checkpoint's tensors anew as one safetensors file, tensor by tensor: never more than one of them is in
- * memory. Under another name first: an interrupted bake leaves nothing that could be taken for a model.
+ * Writes a checkpoint's tensors anew as one safetensors file, piece by piece. Under another name first: an interrupted
+ * conversion leaves nothing that could be taken for a model.
  * @throws PusaError CHECKPOINT_INVALID, DISK_FULL, WRITE_FAILED, CANCELLED
  */
-export async function bakeCheckpoint(
+export async function convertCheckpoint(
   checkpoint: Checkpoint,
   path: string,
-  { precision, loras = [], metadata = {}, onBytes, signal }: BakeOptions,
+  { precision, metadata = {}, onBytes, signal }: ConvertOptions,
 ): Promise<void> {
   const tensors = [...checkpoint.entries].map(([name, { shape, dtype }]) => {
     // Bytes and counts are no weights: a tokenizer, for instance.
@@ -48,14 +42,21 @@ export async function bakeCheckpoint(
     try {
       await file.writeFile(header);
       let done = 0;
-      for (const { name, convert } of tensors) {
+      const write = async (data: Uint8Array): Promise<void> => {
         if (signal?.aborted === true) throw cancelled();
-        const data =
-          convert === null
-            ? await checkpoint.readBytes(name)
-            : encode(await mergedTensor(checkpoint, name, loras), convert);
         await file.writeFile(data);
         onBytes?.((done += data.length), total);
+      };
+      for (const { name, shape, convert } of tensors) {
+        if (convert === null) {
+          await write(await checkpoint.readBytes(name));
+          continue;
+        }
+        const values = shape.reduce((product, side) => product * side, 1);
+        for (let first = 0; first < values; first += pieceValues) {
+          const count = Math.min(pieceValues, values - first);
+          await write(encodeNumbers(await checkpoint.read(name, { first, count }), convert));
+        }
       }
       await file.sync();
     } finally {
@@ -68,19 +69,15 @@ export async function bakeCheckpoint(
   }
 }
 
-function isWhole(format: TensorFormat): format is Dtype {
-  return format === 'BOOL' || /^[UI]\d+$/.test(format);
+/** Bytes that {@link convertCheckpoint} writes in float16, but for the few tensors that become wider. */
+export function convertedBytes({ entries }: Pick<Checkpoint, 'entries'>): number {
+  let values = 0;
+  for (const { shape } of entries.values()) values += shape.reduce((product, side) => product * side, 1);
+  return 2 * values;
 }
 
-function encode(values: Float32Array, dtype: Precision): Uint8Array {
-  if (dtype === 'BF16') return toBfloat16(values);
-  if (dtype === 'F32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  // What is too large for float16 becomes its largest number, not infinity.
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    if (Math.abs(value) > half) values[i] = value > 0 ? half : -half;
-  }
-  return new Uint8Array(new Float16Array(values).buffer);
+function isWhole(format: TensorFormat): format is Dtype {
+  return isDtype(format) && (format === 'BOOL' || /^[UI]\d+$/.test(format));
 }
 
 function cancelled(): PusaError {
