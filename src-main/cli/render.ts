@@ -307,7 +307,7 @@ async function run(
     const seconds = (performance.now() - started) / 1000;
     if (options.json === true) print({ event: 'done', output, seconds, notes, take });
     else {
-      for (const note of notes) process.stderr.write(`${note}\n`);
+      for (const { text } of notes) process.stderr.write(`${text}\n`);
       process.stderr.write(
         `${output}\n${take.plan.frames} frames of ${take.width} × ${take.height}${take.partial ? ', stopped early' : ''}, seed ${take.sampler.seed}, ${formatSeconds(seconds)} on ${take.provider}.\n`,
       );

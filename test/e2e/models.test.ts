@@ -202,6 +202,7 @@ describe.skipIf(browserPath === null)('models in the window', () => {
     await list.waitFor({ state: 'detached' });
     await isBackAt(tasks);
     await studio.press('Enter');
+    await list.waitFor();
     await enter(list.getByRole('button', { name: /^(Stop|Take) Wan2\.1 T2V 1\.3B/ }));
     await expect.poll(() => tasks.count(), patiently).toBeLessThanOrEqual(1);
   });

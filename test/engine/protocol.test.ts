@@ -51,7 +51,7 @@ describe('the protocol', () => {
       [[], null, /message/],
       [{ type: 'dance', id: 3 }, 3, /type/],
       [{ type: 'hello', protocol: 'x' }, null, /protocol/],
-      [{ type: 'hello', protocol: 3 }, null, /versions \(3 and 2\)/],
+      [{ type: 'hello', protocol: 99 }, null, /versions \(99 and 3\)/],
       [{ type: 'hello', protocol: 3, memory: { file: '' } }, null, /memory\.file/],
       [{ type: 'cancel' }, null, /id/],
       [{ type: 'cancel', id: 0 }, null, /id/],

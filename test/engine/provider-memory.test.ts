@@ -125,7 +125,7 @@ describe.skipIf(!providerOrder(process.platform).includes('webgpu'))('an engine'
     const refused = second.report.providers.find(({ provider }) => provider === 'webgpu')!;
     expect(refused).toMatchObject({
       works: false,
-      reason: 'The driver of webgpu ended the engine while it started.',
+      reason: 'The driver of WebGPU ended the engine while it started.',
     });
     // The processor is not timed again either.
     const timeOf = ({ report }: typeof first) =>

@@ -118,7 +118,9 @@ export class JobQueue {
     const take = store.lists.takeOfJob(job);
     const project = store.require('projects', job.projectId);
     const range = project.ranges.find((one) => one.id === job.rangeId);
-    if (!(await holdsJob(from)) && take !== null && range !== undefined) {
+    // Of a job that is done it may be about to be removed.
+    const gone = job.state === 'done' || !(await holdsJob(from));
+    if (gone && take !== null && range !== undefined) {
       // At the take's own size: it may have been a draft, or the project's may have been changed since.
       const { width, height } = take;
       const again = { project: { ...project, width, height }, range: rangeOfTake(range, take) };
