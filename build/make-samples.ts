@@ -50,6 +50,7 @@ async function sample(
   preset: PresetId,
   prompt: string,
   sources: Sources,
+  { marks, cfg }: { readonly marks?: string; readonly cfg?: number } = {},
 ): Promise<void> {
   const { project, findMedia } = await projectOfFiles({
     keyframes: [],
@@ -63,7 +64,8 @@ async function sample(
     fps: native.fps,
     frames: native.frames,
     negativePrompt: '',
-    sampler: { seed: 7 },
+    sampler: { seed: 7, ...(cfg === undefined ? {} : { cfg }) },
+    marks,
     recommended,
   });
   const files = await Promise.all(
@@ -91,7 +93,9 @@ const arrival = await clip('blue-cube-arrives', 'start_end', 13, 16);
 await sample('first', 'First project', 'start-end', slide, { image: left, endVideo: arrival });
 await sample('start-end', 'From here to there', 'start-end', slide, { image: left, endImage: right });
 await sample('complete', 'First and last frames kept', 'complete', slide, { video: whole });
-await sample('restyle', 'Another colour', 'restyle', slide.replace('blue', 'red'), { video: whole });
+// The preset keeps more of the clip (0.7); words need more room to give it another colour.
+const recolour = { marks: '0-16=0.85', cfg: 3 };
+await sample('restyle', 'Another colour', 'restyle', slide.replace('blue', 'red'), { video: whole }, recolour);
 await sample(
   'image-to-video',
   'A picture comes alive',

@@ -148,9 +148,9 @@ def base_optimiser(dit: WanDiT, text: UMT5, rate: float) -> torch.optim.AdamW:
 
 def teach_reading(corpus: Corpus, text: UMT5, reader: CaptionReader, optimiser, reader_optimiser, rng, budget: Budget, log: str) -> None:
     """Moves the text encoder alone until it reads 98 of 100 captions whole, for at most a tenth of the time."""
-    device, running, step = next(text.parameters()).device, 0.0, 0
+    device, running, step = next(text.parameters()).device, None, 0
     set_rate(optimiser, 1e-3)
-    while running < 0.98 and budget.progress < 0.1:
+    while (running is None or running < 0.98) and budget.progress < 0.1:
         captions, said = corpus.draw_readings(rng, READING_BATCH)
         ids, mask = (t.to(device) for t in corpus.tokens(captions))
         loss, read = reader(text(ids, mask), mask, said.to(device))
@@ -158,7 +158,8 @@ def teach_reading(corpus: Corpus, text: UMT5, reader: CaptionReader, optimiser, 
         for each in (optimiser, reader_optimiser):
             each.step()
             each.zero_grad(set_to_none=True)
-        running, step = 0.98 * running + 0.02 * read.item(), step + 1
+        running = read.item() if running is None else 0.98 * running + 0.02 * read.item()
+        step += 1
         if step % 50 == 0:
             append_log(log, reading=step, seconds=budget.elapsed, read=running)
 
