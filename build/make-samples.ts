@@ -95,7 +95,14 @@ await sample('start-end', 'From here to there', 'start-end', slide, { image: lef
 await sample('complete', 'First and last frames kept', 'complete', slide, { video: whole });
 // The preset keeps more of the clip (0.7); words need more room to give it another colour.
 const recolour = { marks: '0-16=0.85', cfg: 3 };
-await sample('restyle', 'Another colour', 'restyle', slide.replace('blue', 'red'), { video: whole }, recolour);
+await sample(
+  'restyle',
+  'Another colour',
+  'restyle',
+  slide.replace('blue', 'red'),
+  { video: whole },
+  recolour,
+);
 await sample(
   'image-to-video',
   'A picture comes alive',
