@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { EventPayload } from '../../src-main/core/contract/api.ts';
 import type { ModelTask } from '../../src-main/core/contract/api/model-work.ts';
@@ -374,6 +376,23 @@ describe('what is here already', () => {
       code: 'FILE_NOT_FOUND',
     });
   });
+});
+
+test('what two processes note of their own files at once is all noted', async () => {
+  const module = JSON.stringify(join(root, 'src-main/studio/model-work/own-files.ts'));
+  const data = join(folder, 'shared');
+  const note = (name: string): Promise<unknown> =>
+    promisify(execFile)(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `import { OwnFiles } from ${module};
+      const own = new OwnFiles(${JSON.stringify(data)});
+      for (let i = 0; i < 20; i++) await own.notePackage('${name}', '/${name}/' + i);`,
+    ]);
+  await Promise.all([note('window'), note('line')]);
+  const { packages } = await new OwnFiles(data).read();
+  expect(packages.filter(({ id }) => id === 'window')).toHaveLength(20);
+  expect(packages.filter(({ id }) => id === 'line')).toHaveLength(20);
 });
 
 describe('removing', () => {

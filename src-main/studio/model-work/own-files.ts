@@ -1,9 +1,11 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { catalogueFileSchema } from '../../core/contract/api/model-catalogue.ts';
 import { pathSchema } from '../../core/contract/api/common.ts';
 import { idSchema } from '../../core/contract/project.ts';
+import { lockFile } from '../../library/instance-lock.ts';
 import type { RemoteFile } from '../downloads/address.ts';
 import { StateFile } from '../state-file.ts';
 
@@ -82,9 +84,23 @@ export class OwnFiles {
   #change(make: (own: Own) => Own): Promise<void> {
     const done = changing.then(async () => {
       await mkdir(this.#dataFolder, { recursive: true });
-      await (await StateFile.open(this.#path, ownSchema, nothing)).change(make);
+      const release = await this.#lock();
+      try {
+        await (await StateFile.open(this.#path, ownSchema, nothing)).change(make);
+      } finally {
+        release();
+      }
     });
     changing = done.catch(() => undefined);
     return done;
+  }
+
+  /** The window and the command line may both be at work: one of them at a time reads and writes. */
+  async #lock(): Promise<() => void> {
+    for (;;) {
+      const release = lockFile(`${this.#path}.lock`);
+      if (release !== null) return release;
+      await setTimeout(10);
+    }
   }
 }

@@ -56,6 +56,15 @@ export function isPusa(path: string): boolean {
   return /pusa/i.test(fileName(path));
 }
 
+/** Pusa's LoRA; of a model of two experts the one of each, where there is such a pair. */
+function pusaOf(loras: readonly LoraChoice[], isPair: boolean): LoraChoice[] {
+  const pusa = loras.filter(({ path }) => isPusa(path));
+  const of = (noise: RegExp): LoraChoice | undefined =>
+    pusa.find(({ path }) => noise.test(fileName(path)) || noise.test(fileName(folderOf(path))));
+  const [high, low] = [of(/(?<![a-z])high(?=noise|[^a-z]|$)/i), of(/(?<![a-z])low(?=noise|[^a-z]|$)/i)];
+  return isPair && high !== undefined && low !== undefined && high !== low ? [high, low] : pusa.slice(0, 1);
+}
+
 /** The recipe of a set that was found whole. Pusa's LoRA is taken, others are there to be chosen. */
 export function recipeOfSet(set: FileSet, files: readonly Inspection[]): Recipe {
   const of = (role: Part): string[] =>
@@ -71,7 +80,7 @@ export function recipeOfSet(set: FileSet, files: readonly Inspection[]): Recipe 
     vae,
     textEncoder,
     tokenizer,
-    loras: set.loras.filter(({ path }) => isPusa(path)).slice(0, 1),
+    loras: pusaOf(set.loras, secondDit !== null),
     rest: set.paths.filter((path) => !placed.has(path)),
   };
 }

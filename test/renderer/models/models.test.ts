@@ -34,6 +34,7 @@ import {
   filesOfRecipe,
   folderOf,
   importOf,
+  type LoraChoice,
   missingParts,
   recipeOfSet,
   withFile,
@@ -189,6 +190,26 @@ describe('a model of files', () => {
     });
     // A set in a form of which no single file was looked at goes as it is.
     expect(importOf(recipeOfSet(set, []), { name: '', precision: 'asIs' })?.paths).toEqual(set.paths);
+  });
+
+  it('takes the Pusa LoRA of each expert of a pair, and one where the files name none', () => {
+    const pair = [file('dit', '/m/wan2.2_high_noise.gguf'), file('dit', '/m/wan2.2_low_noise.gguf')];
+    const lora = (path: string): LoraChoice => ({ path, strength: 1.4, live: true });
+    const taken = (...paths: string[]): string[] =>
+      recipeOfSet(
+        {
+          ...set,
+          paths: pair.map(({ path }) => path),
+          loras: [lora('/m/lightx2v_high.safetensors'), ...paths.map(lora)],
+        },
+        pair,
+      ).loras.map(({ path }) => path);
+    const high = '/m/Wan22_PusaV1_LoRA_high_rank512.safetensors';
+    const low = '/m/LowNoise/pusa.safetensors';
+    expect(taken(low, high)).toEqual([high, low]);
+    expect(taken('/m/pusa_slow.safetensors', high)).toEqual(['/m/pusa_slow.safetensors']);
+    expect(taken()).toEqual([]);
+    expect(recipeOfSet({ ...set, loras: [lora(high), lora(low)] }, files).loras).toEqual([lora(high)]);
   });
 
   it('is put together part by part', () => {
