@@ -12,6 +12,7 @@ export const errorCodes = [
   'SIZE_INVALID',
   'PRESET_INVALID',
   'EDIT_INVALID',
+  'TRACK_LOCKED',
   // Files from outside.
   'FILE_NOT_FOUND',
   'FILE_EMPTY',

@@ -49,7 +49,12 @@ const changesSchema = z.array(
       fields: z.array(
         z.union([
           z.strictObject({ field: z.string(), at: z.int().min(0), removed: list, inserted: list }),
-          z.strictObject({ field: z.string(), before: z.unknown(), after: z.unknown() }),
+          // A field that was not there before, or is not afterwards, has no value.
+          z.strictObject({
+            field: z.string(),
+            before: z.unknown().optional(),
+            after: z.unknown().optional(),
+          }),
         ]),
       ),
     }),

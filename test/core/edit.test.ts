@@ -223,6 +223,38 @@ describe('a project', () => {
     expect(applyCommand(marked, { type: 'setMarkers', markers: [] })).toEqual(sample());
   });
 
+  it('locks and hides tracks: what is locked stays as it is, whatever is asked', () => {
+    const set = (track: number, locked: boolean, hidden: boolean): Command => ({
+      type: 'setTrack',
+      track,
+      locked,
+      hidden,
+    });
+    const locked = edit(set(0, true, false), edit(set(3, false, true)));
+    expect(locked.tracks).toEqual([
+      { track: 0, locked: true, hidden: false },
+      { track: 3, locked: false, hidden: true },
+    ]);
+    const { track } = clipOf(locked, 'a');
+    expect(track).toBe(0);
+    const refused: Command[] = [
+      { type: 'moveClips', clipIds: ['a'], byFrames: 1, byTracks: 0 },
+      { type: 'moveClips', clipIds: ['a'], byFrames: 0, byTracks: 1 },
+      { type: 'trimClip', clipId: 'a', edge: 'end', to: 8 },
+      { type: 'splitClip', clipId: 'a', at: 8, newId: 'a2' },
+      { type: 'removeClips', clipIds: ['a'] },
+      { type: 'addClip', clip: clip('new', picture, 90, 1) },
+      { type: 'reorderClip', clipId: 'a', before: null },
+    ];
+    for (const command of refused) {
+      expect(codeOf(() => edit(command, locked))).toBe('TRACK_LOCKED');
+    }
+    expect(edit({ type: 'setRate', fps: 24 }, locked).tracks).toEqual(locked.tracks);
+    const open = edit(set(3, false, false), edit(set(0, false, false), locked));
+    expect(open).toEqual(sample());
+    expect(open).not.toHaveProperty('tracks');
+  });
+
   it('takes all of several commands or none', () => {
     const commands: Command[] = [
       { type: 'setName', name: 'Two' },
@@ -277,6 +309,7 @@ const arbitraryCommand: fc.Arbitrary<Command> = fc.oneof(
     type: is('setMarkers'),
     markers: fc.array(fc.record({ id: newId, frame, colour: fc.nat(15) }), { maxLength: 3 }),
   }),
+  fc.record({ type: is('setTrack'), track: fc.nat(2), locked: fc.boolean(), hidden: fc.boolean() }),
   fc.record({
     type: is('addAssets'),
     assets: fc.constantFrom<Asset[][]>(

@@ -91,6 +91,10 @@ describe('a range whose own take is on the timeline', () => {
       planRange(seenByRange(shown, range, takes), range).coverage.map((seen) => seen?.clipId);
     expect(new Set(clipsUnder([]))).toEqual(new Set(['own']));
     expect(clipsUnder([take])).toEqual([...Array<string>(13).fill('clip'), ...Array<string>(68).fill('own')]);
+    // A hidden one is not there, however its track is counted.
+    const hidden = { ...shown, tracks: [{ track: 5, locked: false, hidden: true }] };
+    const bare = planRange(seenByRange(hidden, range, [take]), range).coverage.map((seen) => seen?.clipId);
+    expect(bare).toEqual([...Array<string>(13).fill('clip'), ...Array<undefined>(68).fill(undefined)]);
     // Another range's take is a source like any other.
     expect(new Set(clipsUnder([{ ...take, rangeId: 'other' }]))).toEqual(new Set(['own']));
   });

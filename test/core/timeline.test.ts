@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { markSchema, type Interpolation, type Mark } from '../../src-main/core/contract/project.ts';
+import { openTrack, timelineEnd } from '../../src-main/core/timeline/tracks.ts';
 import {
   cellCount,
   cellOfFrame,
@@ -259,6 +260,30 @@ describe('coverage', () => {
     expect(seen[0]).toEqual({ clipId: 'below', track: 0, clipFrame: 2, time: 2.125 });
     expect(seen[2]).toEqual({ clipId: 'above', track: 1, clipFrame: 0, time: null });
     expect(seen.map((frame) => frame?.clipId.at(0) ?? '-').join('')).toBe('bbaabbbbbbbbbbbbbb---');
+  });
+
+  it('sees nothing of hidden tracks', () => {
+    fc.assert(
+      fc.property(arbitraryClips, arbitraryLength, fc.uniqueArray(fc.nat(3)), (clips, frames, hidden) => {
+        const tracks = hidden.map((track) => ({ track, locked: false, hidden: true }));
+        const others = clips.filter(({ track }) => !hidden.includes(track));
+        expect(coverRange({ ...project(...clips), tracks }, { start: 20, frames })).toEqual(
+          coverRange(project(...others), { start: 20, frames }),
+        );
+      }),
+    );
+  });
+
+  it('finds the end of what is seen, and the next open track', () => {
+    const timeline = project(clip('low', video, 0, 10), clip('high', picture, 30, 5, { track: 2 }));
+    const tracks = [
+      { track: 1, locked: true, hidden: false },
+      { track: 2, locked: false, hidden: true },
+    ];
+    expect([timelineEnd(timeline), timelineEnd({ ...timeline, tracks })]).toEqual([35, 10]);
+    expect([0, 1, 2, 3].map((from) => openTrack(from, { tracks }))).toEqual([0, 3, 3, 3]);
+    const all = Array.from({ length: 64 }, (_, track) => ({ track, locked: true, hidden: false }));
+    expect(openTrack(0, { tracks: all })).toBe(63);
   });
 
   it('equals looking at every clip for every frame', () => {

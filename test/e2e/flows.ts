@@ -114,6 +114,15 @@ export function studioFlows(open: () => Promise<Opened>): void {
       await studio.clickDrawn(studio.takes.first(), { button: 'right' });
       await studio.click(page.getByRole('menuitem', { name: 'Put onto the timeline' }));
       await expect.poll(() => studio.clips.count(), patiently).toBe(clips + 1);
+      // Its track is the topmost: hidden and locked like any other edit, and undone like it.
+      await studio.click(page.getByRole('button', { name: /^Hide the track/ }).first());
+      await expect.poll(() => studio.clips.count(), patiently).toBe(clips);
+      await studio.click(studio.undo);
+      await expect.poll(() => studio.clips.count(), patiently).toBe(clips + 1);
+      await studio.click(page.getByRole('button', { name: /^Lock the track/ }).first());
+      await page.getByRole('button', { name: 'Unlock the track' }).waitFor();
+      await studio.press('Control+z');
+      await page.getByRole('button', { name: 'Unlock the track' }).waitFor({ state: 'detached' });
       await studio.click(page.getByRole('tab', { name: 'Takes' }));
       await studio.click(page.getByRole('button', { name: /^Actions for/ }).first());
       await studio.click(page.getByRole('menuitem', { name: 'Extend from its end' }));

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withMarkers, withTracks } from '../../src-main/core/edit/records.ts';
 import type { ProjectRecord, SearchKind, TakeRecord } from '../../src-main/core/contract/records.ts';
 import { toPusaError, type ErrorCode } from '../../src-main/core/errors.ts';
 import { openDatabase, type LibraryDatabase } from '../../src-main/library/database.ts';
@@ -298,7 +299,15 @@ describe('undo and redo', () => {
         edit.put('projects', { ...project, ranges });
       } else if (what === 5 && take) edit.remove('takes', takeId);
       else if (what === 6 && take) edit.put('takes', { ...take, rating: b % 6, tags: [`${a}`] });
-      else edit.put('takes', takeRecord(takeId, 'p', { prompt: `${b}` }));
+      else if (what === 7) {
+        const marker = { id: `m${b}`, frame: a, colour: 0 };
+        edit.put('projects', withMarkers(project, a % 2 === 0 ? [marker] : []));
+      } else if (what === 8) {
+        edit.put(
+          'projects',
+          withTracks(project, a % 2 === 0 ? [{ track: b, locked: true, hidden: false }] : []),
+        );
+      } else edit.put('takes', takeRecord(takeId, 'p', { prompt: `${b}` }));
     });
   }
 
@@ -314,7 +323,7 @@ describe('undo and redo', () => {
   ];
 
   it('take any sequence of edits back to its start and forth to its end, across restarts', async () => {
-    const act = fc.tuple(fc.nat({ max: 6 }), fc.nat({ max: 9 }), fc.nat({ max: 9 }));
+    const act = fc.tuple(fc.nat({ max: 8 }), fc.nat({ max: 9 }), fc.nat({ max: 9 }));
     let run = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(act, { minLength: 1, maxLength: 12 }), async (acts) => {
@@ -348,7 +357,7 @@ describe('undo and redo', () => {
         expect(state(store)).toEqual(states[0]);
         await store.close();
       }),
-      { numRuns: 12, seed: 4 },
+      { numRuns: 16, seed: 4 },
     );
   });
 

@@ -255,6 +255,12 @@ describe('sound', () => {
       expectHeard(at('out', name), expected);
       expect(Math.abs(loudness(at('out', name)).length / 50 - 7.5)).toBeLessThan(0.06);
     }
+    // Hidden, the cover neither covers nor silences; undone, it does again.
+    const hide = { type: 'setTrack' as const, track: 2, locked: false, hidden: true };
+    await studio.api.projects.edit({ projectId, label: 'Hide', commands: [hide] });
+    await studio.api.exports.toPath({ export: timeline, path: at('out', 'shown.mp4') });
+    expectHeard(at('out', 'shown.mp4'), [[1.5, 4], expected[2]]);
+    await studio.api.projects.undo({ projectId });
     await studio.api.exports.toPath({
       export: { ...timeline, from: 52, to: 90 },
       path: at('out', 'cut.mp4'),

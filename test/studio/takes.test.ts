@@ -104,6 +104,25 @@ describe('takes', () => {
     });
   });
 
+  it('go onto an open track above what lies there, and never onto a locked one', async () => {
+    const commands = [1, 2].map((track) => ({
+      type: 'setTrack' as const,
+      track,
+      locked: track === 1,
+      hidden: track === 2,
+    }));
+    await window.call.projects.edit({ projectId, label: 'Close', commands });
+    await expect(
+      window.call.takes.promote({ takeId: second.id, clipId: 'open', track: 1 }),
+    ).rejects.toMatchObject({ code: 'TRACK_LOCKED' });
+    await window.call.takes.promote({ takeId: second.id, clipId: 'open', track: null });
+    expect((await projectNow()).clips.find(({ id }) => id === 'open')?.track).toBe(3);
+    await window.call.projects.undo({ projectId });
+    expect((await projectNow()).tracks).toEqual(commands.map(({ type: _, ...track }) => track));
+    await window.call.projects.undo({ projectId });
+    expect(await projectNow()).not.toHaveProperty('tracks');
+  });
+
   it('go onto the timeline and come back from it by undoing', async () => {
     const before = await projectNow();
     const edited = await window.call.takes.promote({ takeId: second.id, clipId: 'shown', track: 3 });

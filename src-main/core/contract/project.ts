@@ -121,6 +121,12 @@ export const markerSchema = z.strictObject({
 });
 export type Marker = z.infer<typeof markerSchema>;
 
+/** A track that is locked (its clips stay as they are) or hidden (its clips are neither seen nor heard), or both. */
+export const trackSchema = z
+  .strictObject({ track: z.int().min(0).max(63), locked: z.boolean(), hidden: z.boolean() })
+  .refine(({ locked, hidden }) => locked || hidden, 'A track that is neither is left out.');
+export type Track = z.infer<typeof trackSchema>;
+
 const side = z.int().min(16).max(4096).multipleOf(16);
 
 /** A project, whole: what a `.pusa` file holds and what the window edits. */
@@ -138,5 +144,7 @@ export const projectSchema = z.strictObject({
   modifiedAt: z.iso.datetime(),
   /** Ascending; left out where there are none. */
   markers: z.array(markerSchema).min(1).max(1000).optional(),
+  /** Those that are locked or hidden, ascending; left out where there are none. */
+  tracks: z.array(trackSchema).min(1).max(64).optional(),
 });
 export type Project = z.infer<typeof projectSchema>;

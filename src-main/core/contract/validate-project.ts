@@ -73,6 +73,11 @@ function referenceFlaw(project: Project): Flaw | null {
       return { path: `clips[${index}].assetId`, reason: `there is no asset "${clip.assetId}"` };
     }
   }
+  const tracks = new Set<number>();
+  for (const [index, { track }] of (project.tracks ?? []).entries()) {
+    if (tracks.has(track)) return { path: `tracks[${index}].track`, reason: `track ${track} is given twice` };
+    tracks.add(track);
+  }
   for (const [index, range] of project.ranges.entries()) {
     const marked = new Set<number>();
     for (const [at, { frame }] of range.marks.entries()) {

@@ -4,15 +4,27 @@ import {
   projectSchema,
   markerSchema,
   rangeSchema,
+  trackSchema,
   type Asset,
+  type Clip,
   type Marker,
   type Project,
 } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
+import { lockedTracks } from '../timeline/tracks.ts';
 import { editClips } from './clips.ts';
 import type { Command } from './commands.ts';
 import { editRanges } from './ranges.ts';
-import { addRecords, checked, editInvalid, find, limits, replaceRecord, withMarkers } from './records.ts';
+import {
+  addRecords,
+  checked,
+  editInvalid,
+  find,
+  limits,
+  replaceRecord,
+  withMarkers,
+  withTracks,
+} from './records.ts';
 
 /**
  * What a command makes of a project. The project given stays as it is; what the command does not touch is shared with
@@ -20,7 +32,7 @@ import { addRecords, checked, editInvalid, find, limits, replaceRecord, withMark
  *
  * A valid project stays valid (`validateProject`); only what changed is checked, so that a large one costs no more.
  * @throws PusaError EDIT_INVALID (no such record, an id used twice, a place outside the timeline), SIZE_INVALID,
- *   MARK_INVALID, RANGE_LENGTH, SAMPLER_INVALID, PRESET_INVALID
+ *   TRACK_LOCKED (a clip of a locked track would change), MARK_INVALID, RANGE_LENGTH, SAMPLER_INVALID, PRESET_INVALID
  */
 export function applyCommand(project: Project, command: Command): Project {
   switch (command.type) {
@@ -44,7 +56,9 @@ export function applyCommand(project: Project, command: Command): Project {
     case 'setFit':
     case 'removeClips':
     case 'reorderClip':
-      return { ...project, clips: editClips(project, command) };
+      return withClips(project, editClips(project, command));
+    case 'setTrack':
+      return setTrack(project, command);
     default:
       return { ...project, ranges: editRanges(project, command) };
   }
@@ -92,6 +106,26 @@ function setRate(project: Project, wanted: number): Project {
 function setMarkers(project: Project, markers: readonly Marker[], subject: string): Project {
   const sound = markers.map((marker) => checked(markerSchema, marker, subject));
   return withMarkers(project, addRecords([], sound, limits.markers));
+}
+
+function setTrack(
+  project: Project,
+  { track, locked, hidden }: Extract<Command, { type: 'setTrack' }>,
+): Project {
+  const others = (project.tracks ?? []).filter((each) => each.track !== track);
+  if (!locked && !hidden) return withTracks(project, others);
+  return withTracks(project, [...others, checked(trackSchema, { track, locked, hidden }, 'The track')]);
+}
+
+/** @throws PusaError TRACK_LOCKED when the clips of a locked track are not the same ones as before */
+function withClips(project: Project, clips: Clip[]): Project {
+  for (const track of lockedTracks(project)) {
+    const before = project.clips.filter((clip) => clip.track === track);
+    const after = clips.filter((clip) => clip.track === track);
+    if (before.length === after.length && before.every((clip, index) => clip === after[index])) continue;
+    throw new PusaError('TRACK_LOCKED', `Track ${track + 1} is locked.`, 'Unlock it first.');
+  }
+  return { ...project, clips };
 }
 
 type AssetCommand = Extract<Command, { type: 'addAssets' | 'replaceAsset' | 'removeAsset' }>;

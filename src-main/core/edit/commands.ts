@@ -39,6 +39,14 @@ export const commandSchema = z.discriminatedUnion('type', [
   /** All of them at once; in any order. */
   z.strictObject({ type: z.literal('setMarkers'), markers: z.array(markerSchema).max(1000) }),
 
+  /** Locked, its clips cannot be changed, nor others put beside them; hidden, they are neither seen nor heard. */
+  z.strictObject({
+    type: z.literal('setTrack'),
+    track: clipSchema.shape.track,
+    locked: z.boolean(),
+    hidden: z.boolean(),
+  }),
+
   z.strictObject({ type: z.literal('addAssets'), assets: z.array(assetSchema).min(1).max(1000) }),
   /** Another file in the place of one: its clips show the new one. */
   z.strictObject({ type: z.literal('replaceAsset'), asset: assetSchema }),

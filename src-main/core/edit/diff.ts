@@ -6,9 +6,10 @@ import {
   markerSchema,
   projectSchema,
   rangeSchema,
+  trackSchema,
   type Project,
 } from '../contract/project.ts';
-import { withMarkers } from './records.ts';
+import { withMarkers, withTracks } from './records.ts';
 
 const listChange = <T extends z.ZodType>(record: T, most: number) =>
   z.strictObject({
@@ -27,8 +28,9 @@ export const projectChangeSchema = z.strictObject({
   assets: listChange(assetSchema, 100_000).optional(),
   clips: listChange(clipSchema, 100_000).optional(),
   ranges: listChange(rangeSchema, 10_000).optional(),
-  /** All of them as they stand afterwards. */
+  // All of them as they stand afterwards.
   markers: z.array(markerSchema).max(1000).optional(),
+  tracks: z.array(trackSchema).max(64).optional(),
 });
 export type ProjectChange = z.infer<typeof projectChangeSchema>;
 
@@ -61,13 +63,14 @@ export function diffProjects(before: Project, after: Project): ProjectChange {
     ...(JSON.stringify(before.markers) === JSON.stringify(after.markers)
       ? {}
       : { markers: after.markers ?? [] }),
+    ...(JSON.stringify(before.tracks) === JSON.stringify(after.tracks) ? {} : { tracks: after.tracks ?? [] }),
   };
 }
 
 /** The project after a change: `changeProject(a, diffProjects(a, b))` is b. */
 export function changeProject(project: Project, change: ProjectChange): Project {
   const { name, width, height, fps, modifiedAt } = change.fields;
-  const changed = {
+  let changed: Project = {
     ...project,
     name: name ?? project.name,
     width: width ?? project.width,
@@ -78,7 +81,9 @@ export function changeProject(project: Project, change: ProjectChange): Project 
     clips: changeList(project.clips, change.clips),
     ranges: changeList(project.ranges, change.ranges),
   };
-  return change.markers === undefined ? changed : withMarkers(changed, change.markers);
+  if (change.markers !== undefined) changed = withMarkers(changed, change.markers);
+  if (change.tracks !== undefined) changed = withTracks(changed, change.tracks);
+  return changed;
 }
 
 function diffLists<T extends Identified>(before: readonly T[], after: readonly T[]): ListChange<T> | null {

@@ -11,7 +11,17 @@ import { addRecords, checked, find, limits, reorder, replaceRecord } from './rec
 export type RangeCommand = Exclude<
   Command,
   | ClipCommand
-  | { type: 'setName' | 'setSize' | 'setRate' | 'setMarkers' | 'addAssets' | 'replaceAsset' | 'removeAsset' }
+  | {
+      type:
+        | 'setName'
+        | 'setSize'
+        | 'setRate'
+        | 'setMarkers'
+        | 'setTrack'
+        | 'addAssets'
+        | 'replaceAsset'
+        | 'removeAsset';
+    }
 >;
 
 /** Commands that change one range that is there. */

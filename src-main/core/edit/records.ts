@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { describeFlaw, parseBounded } from '../contract/parse.ts';
-import type { Marker, Project } from '../contract/project.ts';
+import type { Marker, Project, Track } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
 
 /** Records a project may hold, as `projectSchema` has it. */
@@ -73,8 +73,16 @@ export function reorder<T extends Identified>(
   return records.flatMap((each) => (each === record ? [] : each === next ? [record, each] : [each]));
 }
 
+/** The project with these tracks noted, ascending; where none is locked or hidden the field is left out. */
+export function withTracks<P extends Project>(project: P, tracks: readonly Track[]): P {
+  const changed = { ...project };
+  if (tracks.length === 0) delete changed.tracks;
+  else changed.tracks = tracks.toSorted((a, b) => a.track - b.track);
+  return changed;
+}
+
 /** The project with these markers, in order; where there are none the field is left out. */
-export function withMarkers(project: Project, markers: readonly Marker[]): Project {
+export function withMarkers<P extends Project>(project: P, markers: readonly Marker[]): P {
   const changed = { ...project };
   if (markers.length === 0) delete changed.markers;
   else changed.markers = markers.toSorted((a, b) => a.frame - b.frame);

@@ -1,6 +1,6 @@
 import type { Plan } from '../contract/job.ts';
-import type { Project, Range } from '../contract/project.ts';
-import { coverRange, type CoveredFrame } from '../timeline/coverage.ts';
+import type { Range } from '../contract/project.ts';
+import { coverRange, type ClipsOf, type CoveredFrame } from '../timeline/coverage.ts';
 import { cellMarks, type CellMark } from '../timeline/marks.ts';
 import { planSources, type SourcePlan } from '../timeline/sources.ts';
 import { buildPlan } from './plan.ts';
@@ -17,7 +17,7 @@ export interface RangePlan {
  * From a project and one of its ranges to the plan and the frames to encode.
  * @throws the errors of `cellMarks`, `coverRange` and `buildPlan`
  */
-export function planRange(project: Pick<Project, 'fps' | 'assets' | 'clips'>, range: Range): RangePlan {
+export function planRange(project: ClipsOf, range: Range): RangePlan {
   const cells = cellMarks(range.frames, range.marks, range.interpolation);
   const coverage = coverRange(project, range);
   const sources = planSources(project, range, cells, coverage);

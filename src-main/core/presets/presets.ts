@@ -1,7 +1,7 @@
-import type { Mark, PresetId, Project, Range, Sampler } from '../contract/project.ts';
+import type { Mark, PresetId, Range, Sampler } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
 import { cellCount, cellOfFrame, firstFrameOf, lastFrameOf, nameFrames } from '../timeline/cells.ts';
-import { coverRange, type CoveredFrame } from '../timeline/coverage.ts';
+import { coverRange, type ClipsOf, type CoveredFrame } from '../timeline/coverage.ts';
 import { paintCells } from '../timeline/marks.ts';
 import { defaultSampler, withRecommended, type RecommendedSampler } from './defaults.ts';
 
@@ -92,7 +92,7 @@ export interface AppliedPreset {
  */
 export function applyPreset(
   id: PresetId,
-  project: Pick<Project, 'fps' | 'assets' | 'clips'>,
+  project: ClipsOf,
   range: Pick<Range, 'start' | 'frames' | 'sampler'>,
   recommended: RecommendedSampler = {},
 ): AppliedPreset {

@@ -1,6 +1,7 @@
 import type { Asset, Clip, Project, Range } from '../contract/project.ts';
 import { PusaError } from '../errors.ts';
 import { requireRangeLength } from './cells.ts';
+import { clipsInSight } from './tracks.ts';
 
 /** What is seen at one frame of a range. */
 export interface CoveredFrame {
@@ -13,7 +14,7 @@ export interface CoveredFrame {
 }
 
 /** What the covering needs of a project. */
-export type ClipsOf = Pick<Project, 'fps' | 'assets' | 'clips'>;
+export type ClipsOf = Pick<Project, 'fps' | 'assets' | 'clips' | 'tracks'>;
 
 /** The stretch to look at, on the project's frames. */
 export type Stretch = Pick<Range, 'start' | 'frames'>;
@@ -29,7 +30,7 @@ export interface VisibleRun {
 
 /**
  * What is seen of the clips in a stretch of the timeline, in order; where nothing lies is left out. Track 0 is the
- * lowest. Where clips of one track overlap, the one that starts later is seen; of two that start together, the later
+ * lowest; hidden tracks are not there. Where clips of one track overlap, the one that starts later is seen; of two that start together, the later
  * in the project's list. Costs n log n for n clips, however long they are.
  * @param stretch any number of frames
  * @throws PROJECT_INVALID for clips without an asset or with impossible numbers
@@ -37,7 +38,7 @@ export interface VisibleRun {
 export function visibleRuns(project: ClipsOf, stretch: Stretch): readonly VisibleRun[] {
   requireNumber(project.fps >= 1 && project.fps <= 240, 'The project', 'has no usable frame rate');
   const end = stretch.start + stretch.frames;
-  const clips = project.clips.filter((clip) => {
+  const clips = clipsInSight(project).filter((clip) => {
     requireClip(clip);
     return clip.start < end && clip.start + clip.frames > stretch.start;
   });

@@ -1,10 +1,10 @@
-import type { Asset, Clip, Range } from '../contract/project.ts';
+import type { Asset, Project, Range } from '../contract/project.ts';
+import { clipsInSight } from './tracks.ts';
 
 /** What is looked at of a project. */
-interface Shown {
+type Shown = Pick<Project, 'clips' | 'tracks'> & {
   readonly assets: readonly Pick<Asset, 'id' | 'hash'>[];
-  readonly clips: Clip[];
-}
+};
 
 /** A take as far as it matters here: which range it was made for, and which file it is. */
 interface MadeTake {
@@ -26,8 +26,12 @@ export function seenByRange<P extends Shown>(
   const made = new Set(takes.filter(({ rangeId }) => rangeId === range.id).map(({ fileHash }) => fileHash));
   const assets = new Set(project.assets.filter(({ hash }) => made.has(hash)).map(({ id }) => id));
   if (assets.size === 0) return project;
-  return {
-    ...project,
-    clips: project.clips.map((clip) => ({ ...clip, track: assets.has(clip.assetId) ? 0 : clip.track + 1 })),
-  };
+  // The tracks are others from here on, so that what is hidden has to go before.
+  const clips = clipsInSight(project).map((clip) => ({
+    ...clip,
+    track: assets.has(clip.assetId) ? 0 : clip.track + 1,
+  }));
+  const seen = { ...project, clips };
+  delete seen.tracks;
+  return seen;
 }

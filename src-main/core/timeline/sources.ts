@@ -1,6 +1,6 @@
-import type { Project, Range } from '../contract/project.ts';
+import type { Range } from '../contract/project.ts';
 import { cellOfFrame, firstFrameOf, framesPerCell, lastFrameOf } from './cells.ts';
-import { coverRange, sourceTime, type CoveredFrame } from './coverage.ts';
+import { coverRange, sourceTime, type ClipsOf, type CoveredFrame } from './coverage.ts';
 import type { CellMark } from './marks.ts';
 
 /** One frame to decode: a clip and the place in its source in seconds, or null for a still picture. */
@@ -62,7 +62,7 @@ interface Run {
  * @throws RANGE_LENGTH, PROJECT_INVALID
  */
 export function planSources(
-  project: Pick<Project, 'fps' | 'assets' | 'clips'>,
+  project: ClipsOf,
   range: Pick<Range, 'start' | 'frames' | 'marks' | 'keepOriginalPixels'>,
   cells: readonly CellMark[],
   coverage: readonly (CoveredFrame | null)[] = coverRange(project, range),

@@ -2,6 +2,7 @@ import type { Project } from '../../core/contract/project.ts';
 import { PusaError } from '../../core/errors.ts';
 import { sourceTime, visibleRuns, type VisibleRun } from '../../core/timeline/coverage.ts';
 import { heardRuns } from '../../core/timeline/heard.ts';
+import { timelineEnd } from '../../core/timeline/tracks.ts';
 import { openSource, type FrameSource } from '../../media/frames.ts';
 import type { SoundPart } from '../../media/sound.ts';
 import type { FindMedia } from '../freeze.ts';
@@ -19,17 +20,20 @@ export interface Timeline {
  * Opens every medium that is seen in a stretch of the timeline, so that what is missing or broken is told before hours
  * of work.
  * @param from first frame; the beginning if left out
- * @param to frame after the last; the end of the last clip if left out
+ * @param to frame after the last; the end of the last clip that is seen if left out
  * @param takes whose files the project may show; null where no sound is wanted
  * @throws PusaError NO_SOURCE_AT_ALL (nothing in the stretch), EDIT_INVALID (an empty one); of `openSource`
  */
 export async function openTimeline(
   project: Project,
-  { from = 0, to = endOf(project) }: { readonly from?: number | undefined; readonly to?: number | undefined },
+  {
+    from = 0,
+    to = timelineEnd(project),
+  }: { readonly from?: number | undefined; readonly to?: number | undefined },
   takes: readonly { readonly fileHash: string }[] | null,
   findMedia: FindMedia,
 ): Promise<Timeline> {
-  if (project.clips.length === 0) throw nothingThere('There are no clips on the timeline.');
+  if (timelineEnd(project) === 0) throw nothingThere('No clip is seen on the timeline.');
   if (to <= from) {
     throw new PusaError(
       'EDIT_INVALID',
@@ -59,10 +63,6 @@ export async function openTimeline(
     count: stretch.frames,
     sound: soundOf(project, heard, from, sources, paths),
   };
-}
-
-function endOf({ clips }: Project): number {
-  return clips.reduce((end, { start, frames }) => Math.max(end, start + frames), 0);
 }
 
 /** Seconds in a run's source at which one of its frames is taken; a still picture has no time. */

@@ -5,11 +5,9 @@ import { applyCommands } from '../../core/edit/apply.ts';
 import type { Command } from '../../core/edit/commands.ts';
 import { PusaError } from '../../core/errors.ts';
 import { rangeOfTake } from '../../core/plan/replan.ts';
+import { lastTrack, openTrack } from '../../core/timeline/tracks.ts';
 import { newRange } from '../../core/presets/defaults.ts';
 import { extendRange } from '../../core/presets/extend.ts';
-
-/** The highest track. */
-const lastTrack = 63;
 
 /** The clip on the timeline that shows a take; null where there is none. */
 export function clipOfTake(project: Project, take: TakeRecord): Clip | null {
@@ -20,8 +18,8 @@ export function clipOfTake(project: Project, take: TakeRecord): Clip | null {
 
 /**
  * Puts a take over its range.
- * @param track null: above whatever lies there
- * @throws PusaError EDIT_INVALID when it is there already, its range is gone, or the id is taken
+ * @param track null: above whatever lies there, on one that is neither locked nor hidden
+ * @throws PusaError EDIT_INVALID when it is there already, its range is gone, or the id is taken; TRACK_LOCKED
  */
 export function promoteTake(
   project: Project,
@@ -110,7 +108,8 @@ function trackAbove(project: Project, start: number, frames: number): number {
   const under = project.clips.filter(
     (clip) => clip.start < start + frames && clip.start + clip.frames > start,
   );
-  return Math.min(lastTrack, Math.max(-1, ...under.map(({ track }) => track)) + 1);
+  const above = Math.max(-1, ...under.map(({ track }) => track)) + 1;
+  return openTrack(Math.min(lastTrack, above), project);
 }
 
 /** What a project keeps of an asset of the library. */

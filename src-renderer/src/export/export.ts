@@ -1,6 +1,7 @@
 import type { Input } from '../../../src-main/core/contract/api.ts';
 import type { Export } from '../../../src-main/core/contract/api/takes.ts';
 import type { Project, Range } from '../../../src-main/core/contract/project.ts';
+import { timelineEnd } from '../../../src-main/core/timeline/tracks.ts';
 import { boundStretch, type Bounds } from '../state/bounds.ts';
 
 export const formats = ['mp4', 'webm', 'gif', 'frames'] as const;
@@ -17,11 +18,6 @@ export interface ExportForm {
   readonly to: number;
   readonly format: Format;
   readonly audio: boolean;
-}
-
-/** The frame after the last clip's last. */
-export function timelineEnd(project: Pick<Project, 'clips'>): number {
-  return project.clips.reduce((end, { start, frames }) => Math.max(end, start + frames), 0);
 }
 
 /** The frames the dialog begins with, `to` exclusive: from in to out where one is set, else those of the range. */
@@ -44,7 +40,7 @@ export function hasSound(format: Format): boolean {
 /** What the form asks of the studio; null while it asks for nothing. */
 export function exportOf(form: ExportForm, project: Project | null, takeId: string | null): Export | null {
   if (form.what === 'take') return takeId === null ? null : { what: 'take', takeId };
-  if (project === null || project.clips.length === 0) return null;
+  if (project === null || timelineEnd(project) === 0) return null;
   const audio = form.audio && hasSound(form.format);
   if (form.what === 'timeline') return { what: 'timeline', projectId: project.id, audio };
   if (form.to <= form.from) return null;

@@ -4,6 +4,7 @@ import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { defaultFrames, newRange, type RecommendedSampler } from '../../../src-main/core/presets/defaults.ts';
 import { applyPreset } from '../../../src-main/core/presets/presets.ts';
 import { coverRange } from '../../../src-main/core/timeline/coverage.ts';
+import { clipsInSight } from '../../../src-main/core/timeline/tracks.ts';
 import { placeFor, type Missing, type Placement } from './preset-places.ts';
 
 /** What choosing a preset does: one step to undo, and the range to show afterwards. */
@@ -101,7 +102,9 @@ function isMeant({ project, playhead, clipIds = [], preset }: PresetWish, range:
   if (selected.length > 0) return selected.every(touches);
   const inside = playhead >= range.start && playhead < range.start + range.frames;
   if (inside) return true;
-  return !project.clips.some((clip) => clip.start <= playhead && playhead < endOf(clip) && !touches(clip));
+  return !clipsInSight(project).some(
+    (clip) => clip.start <= playhead && playhead < endOf(clip) && !touches(clip),
+  );
 }
 
 /** A range is moved when it lies where the new place is, or when nothing was done with it yet. */
@@ -126,7 +129,7 @@ function lengthFor(range: Range | null, model: Pick<Model, 'native'> | null): nu
 }
 
 function clipsUnder(project: Project, range: Range): { clip: Clip; asset: Asset }[] {
-  return project.clips
+  return clipsInSight(project)
     .filter((clip) => clip.start < range.start + range.frames && endOf(clip) > range.start)
     .sort((a, b) => a.start - b.start)
     .flatMap((clip) => {

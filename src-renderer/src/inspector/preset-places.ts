@@ -9,6 +9,7 @@ import {
   maxFrames,
   nearestRangeLength,
 } from '../../../src-main/core/timeline/cells.ts';
+import { clipsInSight } from '../../../src-main/core/timeline/tracks.ts';
 import type { PresetWish } from './preset-commands.ts';
 
 /** What a task lacks on the timeline. */
@@ -57,7 +58,7 @@ function nothing(wish: PresetWish, frames: number, missing: Missing): Placement 
 
 /** The range starts at the picture, of which only the first frame conditions anything. */
 function atPicture(wish: PresetWish, frames: number): Placement {
-  const clip = nearest(wish, pictures(wish.project)) ?? nearest(wish, wish.project.clips);
+  const clip = nearest(wish, pictures(wish.project)) ?? nearest(wish, clipsInSight(wish.project));
   if (clip === undefined) return nothing(wish, frames, 'picture');
   const commands = isPicture(wish.project, clip) ? cut(wish.project, clip, clip.start, 1) : [];
   return { start: clip.start, frames, commands, missing: null };
@@ -66,9 +67,9 @@ function atPicture(wish: PresetWish, frames: number): Placement {
 /** From the first of two to the second, which fills the last cell. */
 function betweenPictures(wish: PresetWish, length: number): Placement {
   const { project } = wish;
-  const pair = pairOf(wish, pictures(project)) ?? pairOf(wish, project.clips);
+  const pair = pairOf(wish, pictures(project)) ?? pairOf(wish, clipsInSight(project));
   if (pair === null) {
-    const one = nearest(wish, project.clips);
+    const one = nearest(wish, clipsInSight(project));
     const missing = one === undefined ? 'picture' : 'secondPicture';
     return { ...nothing(wish, length, missing), start: one?.start ?? wish.playhead };
   }
@@ -124,8 +125,8 @@ function afterClip(wish: PresetWish, frames: number): Placement {
   const clip =
     nearest(
       wish,
-      wish.project.clips.filter((each) => !isPicture(wish.project, each)),
-    ) ?? nearest(wish, wish.project.clips);
+      clipsInSight(wish.project).filter((each) => !isPicture(wish.project, each)),
+    ) ?? nearest(wish, clipsInSight(wish.project));
   if (clip === undefined) return nothing(wish, frames, 'clip');
   const cells = Math.min(
     extendCells,
@@ -138,9 +139,9 @@ function afterClip(wish: PresetWish, frames: number): Placement {
 /** The last frames of one clip and the first of the next, with the way between them. */
 function betweenClips(wish: PresetWish, length: number): Placement {
   const { project } = wish;
-  const pair = pairOf(wish, project.clips);
+  const pair = pairOf(wish, clipsInSight(project));
   if (pair === null) {
-    const one = nearest(wish, project.clips);
+    const one = nearest(wish, clipsInSight(project));
     return {
       ...nothing(wish, length, one === undefined ? 'clip' : 'secondClip'),
       start: one === undefined ? wish.playhead : Math.max(0, endOf(one) - 9),
@@ -172,8 +173,8 @@ function betweenClips(wish: PresetWish, length: number): Placement {
 /** As much of a clip as a range may hold. */
 function overClip(wish: PresetWish, length: number): Placement {
   const { project } = wish;
-  const videos = project.clips.filter((each) => !isPicture(project, each));
-  const clip = nearest(wish, videos) ?? nearest(wish, project.clips);
+  const videos = clipsInSight(project).filter((each) => !isPicture(project, each));
+  const clip = nearest(wish, videos) ?? nearest(wish, clipsInSight(project));
   if (clip === undefined) return nothing(wish, length, 'clip');
   const whole = framesOfFirst(wholeCells(clip.frames));
   const frames = Math.min(length, whole, maxFrames);
@@ -254,7 +255,7 @@ function wholeCells(frames: number): number {
 }
 
 function pictures(project: Project): Clip[] {
-  return project.clips.filter((clip) => isPicture(project, clip));
+  return clipsInSight(project).filter((clip) => isPicture(project, clip));
 }
 
 function isPicture(project: Project, clip: Clip): boolean {

@@ -1,6 +1,7 @@
 import type { Asset } from '../../../src-main/core/contract/project.ts';
 import type { AssetRecord } from '../../../src-main/core/contract/records.ts';
 import { PusaError } from '../../../src-main/core/errors.ts';
+import { openTrack } from '../../../src-main/core/timeline/tracks.ts';
 import { t } from '../i18n/index.svelte.ts';
 import { bytesOf, pickFiles } from '../state/bytes.ts';
 import { bridge } from '../state/connection.ts';
@@ -16,7 +17,7 @@ export function addAtPlayhead(session: Session, ...assets: readonly Asset[]): vo
   const { project } = session;
   const [first] = assets;
   if (project === null || first === undefined) return;
-  const place = { start: insertionFrame(project, session.playhead), track: 0 };
+  const place = { start: insertionFrame(project, session.playhead), track: openTrack(0, project) };
   const { commands, clipIds } = dropAssets(project, assets.map(assetOf), place, () => crypto.randomUUID());
   void session.edit(t('library.edit.add', { name: first.name }).slice(0, 200), commands);
   session.selection = { clipIds, cells: null };

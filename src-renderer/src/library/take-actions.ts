@@ -1,5 +1,4 @@
 import { studioSteps, type Edited } from '../../../src-main/core/contract/api/projects.ts';
-import type { Clip } from '../../../src-main/core/contract/project.ts';
 import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { cellCount } from '../../../src-main/core/timeline/cells.ts';
 import { t } from '../i18n/index.svelte.ts';
@@ -9,9 +8,6 @@ import { confirm } from '../ui/confirm.svelte.ts';
 
 /** Cells that an extension shares with its take, as the preset does. */
 const sharedCells = 4;
-
-/** Tracks are counted from 0. */
-const highestTrack = 63;
 
 type Api = Session['client']['api']['takes'];
 
@@ -41,13 +37,12 @@ export async function showTake(session: Session, take: TakeSummary): Promise<voi
   session.view = 'result';
 }
 
-/** The track above whatever there is, so that sources under a take stay as they are. */
-export function trackAbove(clips: readonly Pick<Clip, 'track'>[]): number {
-  return Math.min(highestTrack, Math.max(-1, ...clips.map(({ track }) => track)) + 1);
-}
-
-export function promoteTake(session: Session, take: Pick<TakeSummary, 'id'>): Promise<boolean> {
-  const track = trackAbove(session.project?.clips ?? []);
+/** @param track null: above what lies over its range, so that sources under a take stay as they are */
+export function promoteTake(
+  session: Session,
+  take: Pick<TakeSummary, 'id'>,
+  track: number | null = null,
+): Promise<boolean> {
   return change(session, (api) => api.promote({ takeId: take.id, clipId: crypto.randomUUID(), track }));
 }
 

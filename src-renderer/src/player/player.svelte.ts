@@ -50,15 +50,16 @@ export class Player {
 
   /** Parts of the project one by one: ranges and prompts change without making the composer anew. */
   readonly #clips = $derived.by(() => this.session.project?.clips ?? null);
+  readonly #tracks = $derived.by(() => this.session.project?.tracks);
   readonly #assets = $derived.by(() => this.session.project?.assets ?? null);
   readonly #fps = $derived.by(() => this.session.project?.fps ?? 16);
   readonly #width = $derived.by(() => this.session.project?.width ?? 16);
   readonly #height = $derived.by(() => this.session.project?.height ?? 16);
   readonly composer: Composer | null = $derived.by(() => {
-    const [clips, assets] = [this.#clips, this.#assets];
+    const [clips, assets, tracks] = [this.#clips, this.#assets, this.#tracks];
     if (clips === null || assets === null) return null;
     const frame = { fps: this.#fps, width: this.#width, height: this.#height };
-    return new Composer({ clips, assets, ...frame }, pageAddress);
+    return new Composer({ clips, assets, ...(tracks && { tracks }), ...frame }, pageAddress);
   });
   /** First frame behind everything. */
   readonly end: number = $derived.by(() => {

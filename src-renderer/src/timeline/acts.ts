@@ -2,8 +2,9 @@ import type { Asset, Clip, Marker } from '../../../src-main/core/contract/projec
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { toPusaError } from '../../../src-main/core/errors.ts';
 import { cellCount, firstFrameOf, lastFrameOf } from '../../../src-main/core/timeline/cells.ts';
+import { openTrack } from '../../../src-main/core/timeline/tracks.ts';
 import { t } from '../i18n/index.svelte.ts';
-import { deleteTake } from '../library/take-actions.ts';
+import { deleteTake, promoteTake } from '../library/take-actions.ts';
 import { assetOf } from '../state/drag.svelte.ts';
 import { copyCells, copyClips, pasteCells, pasteClips, readCopied } from './clipboard.ts';
 import {
@@ -21,7 +22,6 @@ import {
   splitAt,
   transitionBetween,
   trimTo,
-  unlockedTrack,
   type DropPlace,
 } from './edits.ts';
 import type { Brush } from './gesture.ts';
@@ -49,16 +49,16 @@ export class TimelineActs {
   }
 
   #clips(): Clip[] {
-    const { session, selected, locked } = this.#state;
-    return (session.project?.clips ?? []).filter(({ id, track }) => selected.has(id) && !locked.has(track));
+    const { session, selected, closed } = this.#state;
+    return (session.project?.clips ?? []).filter(({ id, track }) => selected.has(id) && !closed.has(track));
   }
 
   // Clips
 
-  /** Clips that the playhead goes through: selected ones, else all that are not locked. */
+  /** Clips that the playhead goes through: selected ones, else all on open tracks. */
   #clipsAtPlayhead(): Clip[] {
-    const { scene, session, locked, selection } = this.#state;
-    return scene === null ? [] : clipsToSplit(scene, session.playhead, selection.clipIds, locked);
+    const { scene, session, closed, selection } = this.#state;
+    return scene === null ? [] : clipsToSplit(scene, session.playhead, selection.clipIds, closed);
   }
 
   split(): void {
@@ -117,7 +117,7 @@ export class TimelineActs {
 
   /** Moves the selected clips, else the current range. */
   nudge(byFrames: number, byTracks = 0): void {
-    const { current, locked } = this.#state;
+    const { current, closed } = this.#state;
     const clips = this.#clips();
     if (this.#state.selected.size === 0 && current !== null && byTracks === 0) {
       const start = Math.max(0, current.start + byFrames);
@@ -128,7 +128,7 @@ export class TimelineActs {
     }
     const bounded = boundMove(clips, byFrames, byTracks);
     if (clips.length === 0 || (bounded.byFrames === 0 && bounded.byTracks === 0)) return;
-    if (clips.some(({ track }) => locked.has(track + bounded.byTracks))) return;
+    if (clips.some(({ track }) => closed.has(track + bounded.byTracks))) return;
     const clipIds = clips.map(({ id }) => id);
     void this.#state.edit(t('timeline.edit.move'), [{ type: 'moveClips', clipIds, ...bounded }]);
   }
@@ -141,10 +141,8 @@ export class TimelineActs {
   selectAll(): void {
     const { project } = this.#state.session;
     if (project === null) return;
-    const { locked, hidden } = this.#state;
-    const clipIds = project.clips
-      .filter(({ track }) => !locked.has(track) && !hidden.has(track))
-      .map(({ id }) => id);
+    const { closed } = this.#state;
+    const clipIds = project.clips.filter(({ track }) => !closed.has(track)).map(({ id }) => id);
     this.#state.select({ clipIds, cells: null });
   }
 
@@ -166,12 +164,12 @@ export class TimelineActs {
 
   /** @returns whether the text was something of a timeline */
   paste(text: string | null): boolean {
-    const { session, current, selection, locked } = this.#state;
+    const { session, current, selection } = this.#state;
     const copied = readCopied(text ?? this.#copied ?? '');
     if (copied === null || session.project === null) return false;
     if (copied.what === 'clips') {
       const at = insertionFrame(session.project, session.playhead);
-      const pasted = pasteClips(session.project, copied, at, locked, newId);
+      const pasted = pasteClips(session.project, copied, at, newId);
       void this.#state.edit(t('timeline.edit.paste'), pasted.commands);
       session.selection = { clipIds: pasted.clipIds, cells: null };
     } else if (current !== null) {
@@ -298,15 +296,10 @@ export class TimelineActs {
   // Takes
 
   async promote(takeId: string, track: number | null = null): Promise<void> {
-    const { session, scene, locked } = this.#state;
-    try {
-      const top = unlockedTrack(Math.min(63, scene?.tracks.length ?? 0), locked);
-      await session.client.api.takes.promote({ takeId, clipId: newId(), track: track ?? top });
-      session.takeId = takeId;
-      this.#state.announcement = t('timeline.promoted');
-    } catch (thrown) {
-      session.fail(toPusaError(thrown));
-    }
+    const { session } = this.#state;
+    if (!(await promoteTake(session, { id: takeId }, track))) return;
+    session.takeId = takeId;
+    this.#state.announcement = t('timeline.promoted');
   }
 
   async deleteTake(takeId: string): Promise<void> {
@@ -360,15 +353,16 @@ export class TimelineActs {
 
   /** Where something dropped at a place of the canvas lands: on a cell, or at a frame of a track. */
   dropPlace(x: number, y: number): DropPlace {
-    const { scene, view, layout, scrollY, stored, locked } = this.#state;
+    const { scene, view, layout, scrollY, stored, session } = this.#state;
+    const tracks = session.project ?? {};
     const hit = this.#state.hit(x, y);
     const range = hit.on === 'cell' ? scene?.ranges.get(hit.rangeId) : undefined;
     if (hit.on === 'cell' && range !== undefined) {
       const first = firstFrameOf(hit.cell);
       const frames = lastFrameOf(hit.cell) - first + 1;
-      return { start: range.start + first, track: unlockedTrack(0, locked), frames };
+      return { start: range.start + first, track: openTrack(0, tracks), frames };
     }
-    const track = unlockedTrack(trackNear(layout, y - rulerHeight + scrollY), locked);
+    const track = openTrack(trackNear(layout, y - rulerHeight + scrollY), tracks);
     // The first of all begins at the beginning, wherever it is let go.
     if (scene?.length === 0) return { start: 0, track };
     const wanted = Math.max(0, xToFrame(view, x));

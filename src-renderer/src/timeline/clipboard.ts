@@ -10,7 +10,7 @@ import {
 } from '../../../src-main/core/contract/project.ts';
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { cellCount, cellOfFrame, firstFrameOf, lastFrameOf } from '../../../src-main/core/timeline/cells.ts';
-import { unlockedTrack } from './edits.ts';
+import { openTrack } from '../../../src-main/core/timeline/tracks.ts';
 
 /** Characters and values of the largest text that is looked at. */
 const maxText = 2 ** 20;
@@ -99,14 +99,13 @@ export interface Pasted {
 }
 
 /**
- * Clips put at a frame, on the tracks they were copied from or the next ones above that are not locked. Assets the project lacks come with them; one it has
- * with the same bytes is used in their place.
+ * Clips put at a frame, on the tracks they were copied from or the next open ones above. Assets the project lacks come
+ * with them; one it has with the same bytes is used in their place.
  */
 export function pasteClips(
   project: Project,
   copied: Extract<Copied, { what: 'clips' }>,
   at: number,
-  locked: ReadonlySet<number>,
   newId: () => string,
 ): Pasted {
   const byHash = new Map(project.assets.map((asset) => [asset.hash, asset.id]));
@@ -122,7 +121,7 @@ export function pasteClips(
     if (assetId === undefined) continue;
     const id = newId();
     clipIds.push(id);
-    const place = { start: at + clip.start, track: unlockedTrack(clip.track, locked) };
+    const place = { start: at + clip.start, track: openTrack(clip.track, project) };
     commands.push({ type: 'addClip', clip: { ...clip, ...place, assetId, id } });
   }
   return { commands: clipIds.length > 0 ? commands : [], clipIds };

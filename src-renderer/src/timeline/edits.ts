@@ -3,22 +3,22 @@ import type { Asset, Clip, Project, Range } from '../../../src-main/core/contrac
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { defaultFrames, newRange, type RecommendedSampler } from '../../../src-main/core/presets/defaults.ts';
 import { maxFrames, nearestRangeLength } from '../../../src-main/core/timeline/cells.ts';
+import { clipsInSight, lastTrack } from '../../../src-main/core/timeline/tracks.ts';
 import type { Scene } from './scene.ts';
 
 /** Frames a transition keeps of the first clip and of the second, as its preset marks them. */
 const transitionKeeps = { first: 9, second: 12 } as const;
 const longestFrame = 10_000_000;
-const lastTrack = 63;
 
-/** Clips that a cut at a frame goes through: of the selection if it has some there, else all that are not locked. */
+/** Clips that a cut at a frame goes through: of the selection if it has some there, else all on open tracks. */
 export function clipsToSplit(
   scene: Scene,
   at: number,
   selected: readonly string[],
-  locked: ReadonlySet<number>,
+  closed: ReadonlySet<number>,
 ): Clip[] {
   const under = scene.tracks.flatMap((track, index) =>
-    locked.has(index) ? [] : track.query(at, at + 1).filter(({ start }) => start < at),
+    closed.has(index) ? [] : track.query(at, at + 1).filter(({ start }) => start < at),
   );
   const meant = under.filter(({ id }) => selected.includes(id));
   return meant.length > 0 ? meant : under;
@@ -28,18 +28,13 @@ export function clipsToSplit(
  * Where something is put that is to go to the playhead: behind what is seen there where the playhead stands on its last
  * frame, as after jumping to its end; at the playhead everywhere else.
  */
-export function insertionFrame(project: Pick<Project, 'clips'>, playhead: number): number {
-  const under = project.clips.filter(({ start, frames }) => start <= playhead && playhead < start + frames);
+export function insertionFrame(project: Pick<Project, 'clips' | 'tracks'>, playhead: number): number {
+  const under = clipsInSight(project).filter(
+    ({ start, frames }) => start <= playhead && playhead < start + frames,
+  );
   const seen = under.sort((a, b) => b.track - a.track || b.start - a.start)[0];
   const end = seen === undefined ? 0 : seen.start + seen.frames;
   return end === playhead + 1 ? end : playhead;
-}
-
-/** The nearest track from one up that is not locked. */
-export function unlockedTrack(track: number, locked: ReadonlySet<number>): number {
-  let free = track;
-  while (locked.has(free) && free < lastTrack) free++;
-  return free;
 }
 
 /** Moves an end of clips to a frame inside them; `end` is the frame after the last. */

@@ -36,7 +36,8 @@ export interface GestureContext {
   readonly brush: Brush | null;
   /** Null while snapping is off. */
   readonly lines: SnapLines | null;
-  readonly locked: ReadonlySet<number>;
+  /** Tracks on which nothing can be done: locked or hidden. */
+  readonly closed: ReadonlySet<number>;
   /** For a range that is drawn. */
   readonly defaults: RangeDefaults;
   newId(): string;

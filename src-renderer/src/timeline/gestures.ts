@@ -31,7 +31,7 @@ export function startGesture(hit: Hit, press: Pointer, context: GestureContext):
       return dragBound(hit.bound, context);
     case 'clip': {
       const clip = context.scene.tracks[hit.track]?.clips.find(({ id }) => id === hit.clipId);
-      if (clip === undefined || context.locked.has(hit.track)) return null;
+      if (clip === undefined || context.closed.has(hit.track)) return null;
       if (hit.part !== 'body') return trim(clip, hit.part, press, context);
       return press.alt ? slip(clip, press, context) : moveClips(clip, press, context);
     }
@@ -105,9 +105,9 @@ function dragBound(bound: 'in' | 'out', context: GestureContext): Gesture {
 
 /** Moves what is selected, or copies it while Ctrl is held. Shift lets go of the snapping. */
 function moveClips(clip: Clip, press: Pointer, context: GestureContext): Gesture {
-  const { project, view, layout, scrollY, locked } = context;
+  const { project, view, layout, scrollY, closed } = context;
   const ids = new Set(context.selected.clipIds.includes(clip.id) ? context.selected.clipIds : [clip.id]);
-  const clips = project.clips.filter(({ id, track }) => ids.has(id) && !locked.has(track));
+  const clips = project.clips.filter(({ id, track }) => ids.has(id) && !closed.has(track));
   const clipIds = clips.map(({ id }) => id);
   const places = [...new Set(clips.flatMap(({ start, frames }) => [start, start + frames]))].slice(0, 200);
   const own = new Set(places);
@@ -126,9 +126,9 @@ function moveClips(clip: Clip, press: Pointer, context: GestureContext): Gesture
       const to = trackNear(layout, pointer.y - rulerHeight + scrollY);
       const above = pointer.y - rulerHeight + scrollY < 0 ? 1 : 0;
       const bounded = boundMove(clips, by, to + above - clip.track);
-      const isLockedThere = clips.some(({ track }) => locked.has(track + bounded.byTracks));
+      const isClosedThere = clips.some(({ track }) => closed.has(track + bounded.byTracks));
       const { byFrames } = bounded;
-      const byTracks = isLockedThere ? 0 : bounded.byTracks;
+      const byTracks = isClosedThere ? 0 : bounded.byTracks;
       const readout = `${signed(byFrames)} · ${clip.start + byFrames}`;
       const isStill = byFrames === 0 && byTracks === 0;
       if (pointer.mod && !isStill) {
@@ -223,7 +223,7 @@ function promoteTake(takeId: string, context: GestureContext): Gesture {
         (row) => row.kind === 'track' && inRows >= row.y - row.height && inRows <= row.y + row.height,
       );
       const track = trackNear(context.layout, inRows);
-      if (!isOverTrack || context.locked.has(track)) return nothingYet;
+      if (!isOverTrack || context.closed.has(track)) return nothingYet;
       return { ...nothingYet, promote: { takeId, track } };
     },
   };

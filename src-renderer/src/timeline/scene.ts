@@ -149,6 +149,7 @@ export function lowerBound(values: readonly number[], wanted: number): number {
 
 interface Remembered {
   readonly clips: readonly Clip[];
+  readonly tracks: Project['tracks'];
   readonly assets: readonly Asset[];
   readonly fps: number;
   readonly takes: readonly MadeTake[];
@@ -163,13 +164,17 @@ export class RangeWorks {
   readonly #known = new WeakMap<Range, Remembered>();
 
   of(project: Project, range: Range, takes: readonly MadeTake[]): WorkedRange {
-    const { clips, assets, fps } = project;
+    const { clips, tracks, assets, fps } = project;
     const known = this.#known.get(range);
-    if (known?.clips === clips && known.assets === assets && known.fps === fps && known.takes === takes) {
-      return known.worked;
-    }
+    const isKnown =
+      known?.clips === clips &&
+      known.tracks === tracks &&
+      known.assets === assets &&
+      known.fps === fps &&
+      known.takes === takes;
+    if (isKnown) return known.worked;
     const worked = workOut(project, range, takes);
-    this.#known.set(range, { clips, assets, fps, takes, worked });
+    this.#known.set(range, { clips, tracks, assets, fps, takes, worked });
     return worked;
   }
 }

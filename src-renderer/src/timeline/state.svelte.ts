@@ -4,6 +4,7 @@ import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { applyCommands } from '../../../src-main/core/edit/apply.ts';
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { cellCount, cellOfFrame } from '../../../src-main/core/timeline/cells.ts';
+import { hiddenTracks, lockedTracks } from '../../../src-main/core/timeline/tracks.ts';
 import { t } from '../i18n/index.svelte.ts';
 import { withBound, type Bounds } from '../state/bounds.ts';
 import type { Session } from '../state/session.svelte.ts';
@@ -17,6 +18,11 @@ import { fresh, readStored, writeStored, type Stored } from './stored.ts';
 import { clampView, emptyLength, fit, fitAll, panBy, reveal, zoomAbout, type View } from './view.ts';
 
 const mostTakes = 40;
+/** What undoing a change of a track is called. */
+const trackEdits = {
+  locked: { on: 'timeline.edit.lock', off: 'timeline.edit.unlock' },
+  hidden: { on: 'timeline.edit.hide', off: 'timeline.edit.show' },
+} as const;
 const noMarkers: readonly Marker[] = [];
 
 /** How the projects of this window were looked at last, as long as it lasts. `view` is null where all was in sight. */
@@ -98,8 +104,10 @@ export class TimelineState {
     }),
   );
   readonly selected: ReadonlySet<string> = $derived.by(() => new Set(this.session.selection.clipIds));
-  readonly locked: ReadonlySet<number> = $derived(new Set(this.stored.locked));
-  readonly hidden: ReadonlySet<number> = $derived(new Set(this.stored.hidden));
+  readonly locked: ReadonlySet<number> = $derived(lockedTracks(this.project ?? {}));
+  readonly hidden: ReadonlySet<number> = $derived(hiddenTracks(this.project ?? {}));
+  /** Tracks on which nothing can be done: locked or hidden. */
+  readonly closed: ReadonlySet<number> = $derived(new Set([...this.locked, ...this.hidden]));
   readonly mostScroll: number = $derived(Math.max(0, this.layout.height + rulerHeight + 8 - this.height));
   /** Steps done by a job that runs for the current range; null while none does. */
   readonly step: number | null = $derived.by(() => {
@@ -257,7 +265,7 @@ export class TimelineState {
       selected: this.selection,
       brush: this.heldBrush ?? this.brush,
       lines: this.stored.snapping ? this.snapLines(scene) : null,
-      locked: this.locked,
+      closed: this.closed,
       defaults: rangeDefaults(session.model, newId()),
       newId,
       worked: (range) => this.worked(range),
@@ -364,10 +372,12 @@ export class TimelineState {
   }
 
   toggleTrack(which: 'locked' | 'hidden', track: number): void {
-    const now = this.stored[which];
-    const next = now.includes(track) ? now.filter((each) => each !== track) : [...now, track];
-    this.store(which === 'locked' ? { locked: next } : { hidden: next });
-    if (!next.includes(track)) return;
+    const now = { locked: this.locked.has(track), hidden: this.hidden.has(track) };
+    const next = { ...now, [which]: !now[which] };
+    void this.edit(t(trackEdits[which][next[which] ? 'on' : 'off'], { number: track + 1 }), [
+      { type: 'setTrack', track, ...next },
+    ]);
+    if (!next[which]) return;
     const out = new Set(this.scene?.tracks[track]?.clips.map(({ id }) => id));
     this.select({ ...this.selection, clipIds: this.selection.clipIds.filter((id) => !out.has(id)) });
   }

@@ -1,20 +1,14 @@
 import { z } from 'zod';
 import { parseBounded } from '../../../src-main/core/contract/parse.ts';
 
-const tracks = z.array(z.int().min(0).max(63)).max(64);
-
 /** What a window remembers of a project's timeline: how it is looked at, no part of the project itself. */
 export const storedSchema = z.strictObject({
-  locked: tracks,
-  hidden: tracks,
   planFolded: z.boolean(),
   snapping: z.boolean(),
 });
 export type Stored = z.infer<typeof storedSchema>;
 
 export const fresh: Stored = {
-  locked: [],
-  hidden: [],
   planFolded: true,
   snapping: true,
 };

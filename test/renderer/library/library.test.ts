@@ -1,10 +1,6 @@
+import { timelineEnd } from '../../../src-main/core/timeline/tracks.ts';
 import { describe, expect, it } from 'vitest';
-import {
-  exportOf,
-  stretchOf,
-  timelineEnd,
-  type ExportForm,
-} from '../../../src-renderer/src/export/export.ts';
+import { exportOf, stretchOf, type ExportForm } from '../../../src-renderer/src/export/export.ts';
 import {
   formatBytes,
   formatDuration,
@@ -12,7 +8,6 @@ import {
   parseTags,
 } from '../../../src-renderer/src/library/format.ts';
 import { Paged, type PageOf } from '../../../src-renderer/src/library/paged.svelte.ts';
-import { trackAbove } from '../../../src-renderer/src/library/take-actions.ts';
 import { bytesOf, collect, fileName } from '../../../src-renderer/src/state/bytes.ts';
 import { until } from '../../core/small-studio.ts';
 import { sampleBytes, sampleProject } from '../../support/project.ts';
@@ -120,20 +115,14 @@ describe('what the library says', () => {
   });
 });
 
-describe('a take that is put on the timeline', () => {
-  it('lies above all clips, so that its sources stay as they are', () => {
-    expect(trackAbove([])).toBe(0);
-    expect(trackAbove([{ track: 0 }, { track: 2 }])).toBe(3);
-    expect(trackAbove([{ track: 63 }])).toBe(63);
-  });
-});
-
 describe('an export', () => {
   const project = sampleProject();
   const form: ExportForm = { what: 'timeline', from: 0, to: 10, format: 'mp4', audio: true };
 
   it('asks for what the form says, and for nothing that is not there', () => {
     expect(timelineEnd(project)).toBe(21);
+    const nothing = { ...project, tracks: [0, 1].map((track) => ({ track, locked: false, hidden: true })) };
+    expect(exportOf(form, nothing, null)).toBeNull();
     expect(exportOf(form, project, null)).toEqual({ what: 'timeline', projectId: 'sample', audio: true });
     expect(exportOf({ ...form, format: 'gif' }, project, null)).toMatchObject({ audio: false });
     expect(exportOf({ ...form, what: 'range' }, project, null)).toMatchObject({ from: 0, to: 10 });

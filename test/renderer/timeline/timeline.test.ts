@@ -25,7 +25,6 @@ import {
   transitionBetween,
   trimBounds,
   trimTo,
-  unlockedTrack,
 } from '../../../src-renderer/src/timeline/edits.ts';
 import type { GestureContext, Outcome, Pointer } from '../../../src-renderer/src/timeline/gesture.ts';
 import { selectOnClick, selectOnPress, startGesture } from '../../../src-renderer/src/timeline/gestures.ts';
@@ -358,7 +357,7 @@ describe('gestures', () => {
       selected: { clipIds: [], cells: null },
       brush: null,
       lines: { edges: scene.edges, points: [], ranges: scene.ordered },
-      locked: new Set(),
+      closed: new Set(),
       defaults,
       newId,
       worked: (each) => workOut(of, each, []),
@@ -416,7 +415,7 @@ describe('gestures', () => {
     expect(copy.clips).toHaveLength(6);
     expect(copied.selected?.clipIds).toHaveLength(2);
     expect(
-      startGesture(clipHit('c2', 75), { ...still, x: 0, y: 0 }, context(project, { locked: new Set([0]) })),
+      startGesture(clipHit('c2', 75), { ...still, x: 0, y: 0 }, context(project, { closed: new Set([0]) })),
     ).toBeNull();
   });
 
@@ -429,7 +428,7 @@ describe('gestures', () => {
     const base = context(project);
     expect(drag(clipHit('c1', 4), 0, y(1) - y(0), base, {}, y(0)).commands).toMatchObject([{ byTracks: 1 }]);
     expect(drag(clipHit('c1', 4), 0, 500, base, {}, y(0)).commands).toEqual([]);
-    const locked = context(project, { locked: new Set([1]) });
+    const locked = context(project, { closed: new Set([1]) });
     expect(drag(clipHit('c1', 4), 0, y(1) - y(0), locked, {}, y(0)).commands).toEqual([]);
   });
 
@@ -527,7 +526,7 @@ describe('gestures', () => {
     expect(new Set(band.selected?.clipIds)).toEqual(new Set(['c4', 'c2']));
     const take: Hit = { on: 'take', takeId: 't1', part: 'body', frame: 10 };
     expect(drag(take, 0, -260, base, {}, 330).promote).toMatchObject({ takeId: 't1' });
-    const locked = context(project, { locked: new Set([0, 1]) });
+    const locked = context(project, { closed: new Set([0, 1]) });
     expect(drag(take, 0, -260, locked, {}, 330).promote).toBeUndefined();
     expect(drag(take, 0, 5, base, {}, 330).promote).toBeUndefined();
   });
@@ -792,7 +791,7 @@ describe('acts', () => {
     );
   });
 
-  it('puts things behind what ends at the playhead, and never on a locked track', () => {
+  it('puts things behind what ends at the playhead', () => {
     // c1 covers 0 … 8, c4 lies above nothing from 20 to 43, c3 is the last.
     expect([0, 7, 8, 15, 43, 98, 115].map((at) => insertionFrame(project, at))).toEqual([
       0, 7, 9, 15, 44, 99, 116,
@@ -800,7 +799,8 @@ describe('acts', () => {
     // What is seen counts, not what lies below it.
     const under = { clips: [clip('low', 'a1', 0, 10), clip('high', 'a2', 0, 30, 1)] };
     expect(insertionFrame(under, 9)).toBe(9);
-    expect([unlockedTrack(0, new Set([0, 1])), unlockedTrack(1, new Set([0]))]).toEqual([2, 1]);
+    const hidden = { ...under, tracks: [{ track: 1, locked: false, hidden: true }] };
+    expect(insertionFrame(hidden, 9)).toBe(10);
   });
 
   it('trims to the playhead without moving the pictures', () => {
@@ -887,7 +887,7 @@ describe('clipboard', () => {
     const copied = readCopied(text);
     if (copied?.what !== 'clips') throw new Error('not clips');
     const other: Project = { ...project, id: 'other', assets: [], clips: [], ranges: [] };
-    const pasted = pasteClips(other, copied, 200, new Set(), newId);
+    const pasted = pasteClips(other, copied, 200, newId);
     const done = applyCommands(other, pasted.commands);
     expect(done.assets.map(({ id }) => id)).toEqual(['a2', 'a3']);
     expect(done.clips.map(({ start, track, frames }) => [start, track, frames])).toEqual([
@@ -896,7 +896,11 @@ describe('clipboard', () => {
     ]);
     // The same bytes under another id are used as they are there.
     const known = { ...project.assets[1]!, id: 'mine' };
-    const again = pasteClips({ ...other, assets: [known] }, copied, 0, new Set([0, 1]), newId);
+    const closed = [
+      { track: 0, locked: true, hidden: false },
+      { track: 1, locked: false, hidden: true },
+    ];
+    const again = pasteClips({ ...other, assets: [known], tracks: closed }, copied, 0, newId);
     expect(
       again.commands.some((command) => command.type === 'addClip' && command.clip.assetId === 'mine'),
     ).toBe(true);
@@ -934,7 +938,7 @@ describe('clipboard', () => {
     // Text that names an asset it does not bring leaves that clip out.
     const foreign = readCopied(good.replace('"assetId":"a1"', '"assetId":"zz"'));
     if (foreign?.what !== 'clips') throw new Error('not clips');
-    expect(pasteClips(project, foreign, 0, new Set(), newId).commands).toEqual([]);
+    expect(pasteClips(project, foreign, 0, newId).commands).toEqual([]);
   });
 });
 
@@ -945,11 +949,11 @@ describe('what is remembered and told', () => {
       getItem: (key: string) => kept.get(key) ?? null,
       setItem: (key: string, value: string) => void kept.set(key, value),
     };
-    const stored = { ...fresh, locked: [1], planFolded: false };
+    const stored = { ...fresh, planFolded: false };
     writeStored(storage, 'p', stored);
     expect(readStored(storage, 'p')).toEqual(stored);
     expect(readStored(storage, 'other')).toEqual(fresh);
-    for (const bad of ['nonsense', '{}', '[]', JSON.stringify({ ...stored, locked: [99] })]) {
+    for (const bad of ['nonsense', '{}', '[]', JSON.stringify({ ...stored, snapping: 1 })]) {
       kept.set('pusa.timeline.p', bad);
       expect(readStored(storage, 'p')).toEqual(fresh);
     }

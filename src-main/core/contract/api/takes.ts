@@ -70,9 +70,9 @@ export const takeMethods = {
   },
   'takes.rate': { input: z.strictObject({ takeId, rating }), output: takeSummarySchema, writes: true },
   'takes.setTags': { input: z.strictObject({ takeId, tags }), output: takeSummarySchema, writes: true },
-  /** Puts it on the timeline as a clip over its range; the clip can be undone like any other edit. */
+  /** Puts it on the timeline as a clip over its range; null: on an open track above what lies there. */
   'takes.promote': {
-    input: z.strictObject({ takeId, clipId: idSchema, track: clipSchema.shape.track }),
+    input: z.strictObject({ takeId, clipId: idSchema, track: clipSchema.shape.track.nullable() }),
     output: editedSchema,
     writes: true,
     maxOutputValues: projectValues,

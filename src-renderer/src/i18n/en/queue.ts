@@ -163,6 +163,8 @@ export const queue = {
   'queue.remedy.PRESET_INVALID': 'Make the range at least 5 frames long.',
   'queue.error.EDIT_INVALID': 'The change cannot be made.',
   'queue.remedy.EDIT_INVALID': 'Try another value or place.',
+  'queue.error.TRACK_LOCKED': 'The track is locked.',
+  'queue.remedy.TRACK_LOCKED': 'Unlock it first.',
   'queue.error.FILE_NOT_FOUND': 'A file is missing.',
   'queue.remedy.FILE_NOT_FOUND': 'Check where it is and try again.',
   'queue.error.FILE_EMPTY': 'The file is empty.',

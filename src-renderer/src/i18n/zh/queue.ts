@@ -156,6 +156,8 @@ export const queue: Record<keyof typeof texts, string> = {
   'queue.remedy.PRESET_INVALID': '请将区间设为至少 5 帧。',
   'queue.error.EDIT_INVALID': '无法进行此更改。',
   'queue.remedy.EDIT_INVALID': '请换一个值或位置。',
+  'queue.error.TRACK_LOCKED': '轨道已锁定。',
+  'queue.remedy.TRACK_LOCKED': '请先解锁。',
   'queue.error.FILE_NOT_FOUND': '找不到文件。',
   'queue.remedy.FILE_NOT_FOUND': '请检查其位置后重试。',
   'queue.error.FILE_EMPTY': '文件为空。',
