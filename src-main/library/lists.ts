@@ -9,6 +9,7 @@ import {
   type Page,
   type ProjectSummary,
   type TakeRecord,
+  type ShownTake,
   type TakeSummary,
 } from '../core/contract/records.ts';
 import { PusaError } from '../core/errors.ts';
@@ -182,6 +183,18 @@ export class Lists {
           createdAt: row.created_at,
         }),
     });
+  }
+
+  /** Takes of any project whose files are among this one's media, the newest first. */
+  takesInMedia(projectId: string): ShownTake[] {
+    return this.sqlite
+      .prepare<[string], ShownTake>(
+        `SELECT id, project_id AS projectId, range_id AS rangeId, file_hash AS fileHash,
+           summary ->> '$.promotedClipId' AS promotedClipId
+         FROM takes WHERE file_hash IN (SELECT hash FROM project_media WHERE project_id = ?)
+         ORDER BY created_at DESC, id`,
+      )
+      .all(projectId);
   }
 
   /** Takes whose video is this file, the newest first. */

@@ -83,6 +83,7 @@ const inputs: { readonly [M in MethodName]: Input<M> } = {
   'jobs.remove': { jobIds: [jobId] },
   'jobs.status': {},
   'jobs.setQueuePaused': { paused: true },
+  'takes.inMedia': { projectId: 'p' },
   'takes.list': { ...page, minRating: 3, tag: 'good', sort: 'created' },
   'takes.get': { takeId: 't' },
   'takes.read': { takeId: 't' },

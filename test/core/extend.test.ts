@@ -82,11 +82,12 @@ describe('a range whose own take is on the timeline', () => {
     const own = { ...clip, id: 'own', assetId: 'own', start: 78, track: 5 };
     const shown = {
       ...project,
+      id: 'p',
       assets: [...project.assets, { ...project.assets[0]!, id: 'own', hash: 'cd'.repeat(32) }],
       clips: [...project.clips, own],
     };
     const range = extendRange(clip, base, { rangeId: 'r', lastShared: 90, frames: 81, overlap: 4 });
-    const take = { rangeId: 'r', fileHash: 'cd'.repeat(32) };
+    const take = { projectId: 'p', rangeId: 'r', fileHash: 'cd'.repeat(32) };
     const clipsUnder = (takes: readonly (typeof take)[]): (string | undefined)[] =>
       planRange(seenByRange(shown, range, takes), range).coverage.map((seen) => seen?.clipId);
     expect(new Set(clipsUnder([]))).toEqual(new Set(['own']));

@@ -141,6 +141,10 @@ describe('takes', () => {
     });
     expect(await window.call.assets.get({ assetId: asset.id })).toMatchObject({ state: 'present' });
     expect((await window.call.takes.get({ takeId: second.id })).promotedClipId).toBe('shown');
+    const { id, rangeId, fileHash } = second;
+    expect(await window.call.takes.inMedia({ projectId })).toEqual({
+      takes: [{ id, projectId, rangeId, fileHash, promotedClipId: 'shown' }],
+    });
     await expect(
       window.call.takes.promote({ takeId: second.id, clipId: 'again', track: 3 }),
     ).rejects.toMatchObject({ code: 'EDIT_INVALID' });

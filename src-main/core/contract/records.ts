@@ -55,6 +55,16 @@ export const takeRecordSchema = takeSchema.extend({
 });
 export type TakeRecord = z.infer<typeof takeRecordSchema>;
 
+/** A take whose file is among a project's media: what is needed to look and listen past it. */
+export const shownTakeSchema = takeRecordSchema.pick({
+  id: true,
+  projectId: true,
+  rangeId: true,
+  fileHash: true,
+  promotedClipId: true,
+});
+export type ShownTake = z.infer<typeof shownTakeSchema>;
+
 export const jobStates = ['waiting', 'running', 'paused', 'done', 'failed', 'cancelled'] as const;
 export type JobState = (typeof jobStates)[number];
 

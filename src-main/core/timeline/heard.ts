@@ -4,7 +4,7 @@ import { visibleRuns, type ClipsOf, type Stretch, type VisibleRun } from './cove
  * What is heard of the clips in a stretch of the timeline, in order: the sound of whatever is seen, where and while it
  * is. A take has no sound of its own; where one is seen, the clip that lies under it goes on sounding, so that putting
  * a result onto the timeline does not silence the clip it was made from.
- * @param takes of the project: their files are known by hash
+ * @param takes whose files the project may show, known by hash
  * @throws what {@link visibleRuns} does
  */
 export function heardRuns(

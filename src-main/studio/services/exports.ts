@@ -110,7 +110,7 @@ async function writeTimeline(
   const project = withoutPlace(store.require('projects', projectId));
   const { width, height, fps, name } = project;
   const plan = await planOutput(path, project);
-  const takes = audio ? project.assets.flatMap(({ hash }) => store.lists.takesOfFile(hash)) : null;
+  const takes = audio ? store.lists.takesInMedia(projectId) : null;
   const timeline = await openTimeline(project, { from, to }, takes, (asset) => media.path(asset.hash));
   const hasSound = timeline.sound.length > 0;
   const info: TimelineInfo = { software, project: name, createdAt: new Date().toISOString() };

@@ -65,13 +65,7 @@ export async function freezeRange(
 
 /** The project as a range looks at it for its sources; see {@link seenByRange}. */
 export function sourcesOf(store: StudioContext['store'], project: Project, range: Range): Project {
-  const hashes = new Set(project.assets.map(({ hash }) => hash));
-  const takes = [...hashes].flatMap((hash) => store.lists.takesOfFile(hash));
-  return seenByRange(
-    project,
-    range,
-    takes.filter(({ projectId }) => projectId === project.id),
-  );
+  return seenByRange(project, range, store.lists.takesInMedia(project.id));
 }
 
 /**

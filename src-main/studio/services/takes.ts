@@ -23,6 +23,7 @@ export function takesHandlers(context: StudioContext): HandlersOf<'takes'> {
       const page = store.lists.takes({ limit, after: cursor, projectId, rangeId, minRating, tag, order });
       return { ...page, items: [...page.items] };
     },
+    'takes.inMedia': ({ projectId }) => ({ takes: store.lists.takesInMedia(projectId) }),
     'takes.get': ({ takeId }) => store.require('takes', takeId),
     'takes.read': (input, { signal }) => readTake(context, input, signal),
     'takes.thumbnail': (input, { signal }) => thumbnail(context, input, signal),

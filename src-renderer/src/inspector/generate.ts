@@ -1,11 +1,10 @@
 import type { Model } from '../../../src-main/core/contract/api/models.ts';
 import type { Project, Range } from '../../../src-main/core/contract/project.ts';
-import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { PusaError, toPusaError, type ErrorCode } from '../../../src-main/core/errors.ts';
 import { sizeMultiple } from '../../../src-main/core/plan/draft.ts';
 import { planRange, type RangePlan } from '../../../src-main/core/plan/range.ts';
 import { checkSize } from '../../../src-main/core/plan/size.ts';
-import { seenByRange } from '../../../src-main/core/timeline/own-takes.ts';
+import { seenByRange, type MadeTake } from '../../../src-main/core/timeline/own-takes.ts';
 import { preflight, type Warning } from '../../../src-main/core/timeline/preflight.ts';
 
 /** What is looked at to know whether a range can be generated: a `Session` has all of it. */
@@ -13,7 +12,7 @@ export interface GenerateInput {
   readonly project: Project | null;
   readonly range: Range | null;
   /** Of the project: those of the range itself lie below what it was made from, as when it is enqueued. */
-  readonly takes: readonly Pick<TakeSummary, 'rangeId' | 'fileHash'>[];
+  readonly shownTakes: readonly MadeTake[];
   readonly models: readonly Model[];
   readonly connected: boolean;
 }
@@ -46,7 +45,13 @@ export function modelOf(range: Pick<Range, 'model'> | null, models: readonly Mod
 }
 
 /** Whether the range that is shown can be generated, why not, and what to know before. Pure. */
-export function generateState({ project, range, takes, models, connected }: GenerateInput): GenerateState {
+export function generateState({
+  project,
+  range,
+  shownTakes,
+  models,
+  connected,
+}: GenerateInput): GenerateState {
   if (!connected) {
     return blocked('CONNECTION_CLOSED', 'The studio is not connected.', 'Wait for it, or start it again.');
   }
@@ -56,7 +61,7 @@ export function generateState({ project, range, takes, models, connected }: Gene
   if (range === null) {
     return blocked('NO_RANGE', 'There is nothing to generate yet.', 'Choose a task at the top.');
   }
-  const seen = seenByRange(project, range, takes);
+  const seen = seenByRange(project, range, shownTakes);
   let plan: RangePlan;
   try {
     plan = planRange(seen, range);

@@ -1,5 +1,5 @@
 import type { Asset, Fit, Project, Range } from '../../../src-main/core/contract/project.ts';
-import type { JobRecord, TakeSummary } from '../../../src-main/core/contract/records.ts';
+import type { JobRecord, ShownTake, TakeSummary } from '../../../src-main/core/contract/records.ts';
 import {
   cellCount,
   cellOfFrame,
@@ -68,9 +68,9 @@ export class Composer {
 
   /**
    * Everything with a sound of its own, where and while it is heard, as an export has it.
-   * @param takes of the project: those are silent
+   * @param takes that are silent
    */
-  sounds(takes: readonly Pick<TakeSummary, 'fileHash'>[]): readonly SoundPart[] {
+  sounds(takes: readonly Pick<ShownTake, 'fileHash'>[]): readonly SoundPart[] {
     const { fps } = this.#project;
     return joined(
       heardRuns(this.#project, takes, everywhere)

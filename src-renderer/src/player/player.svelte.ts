@@ -84,12 +84,9 @@ export class Player {
     return { first: this.range.start, last: this.range.start + this.range.frames - 1 };
   });
 
-  /** As one text: rating a take must not begin the sound anew. */
-  readonly #takeFiles = $derived.by(() => this.session.takes.map(({ fileHash }) => fileHash).join(' '));
-  readonly #sounds: readonly SoundPart[] = $derived.by(() => {
-    const takes = this.#takeFiles.split(' ').map((fileHash) => ({ fileHash }));
-    return this.composer?.sounds(takes) ?? [];
-  });
+  readonly #sounds: readonly SoundPart[] = $derived.by(
+    () => this.composer?.sounds(this.session.shownTakes) ?? [],
+  );
 
   readonly #shown = new Shown();
   #changed: () => void = () => undefined;

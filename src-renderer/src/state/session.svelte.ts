@@ -7,7 +7,7 @@ import type { LibraryStatus, Settings } from '../../../src-main/core/contract/ap
 import type { ChannelClient } from '../../../src-main/core/contract/channel.ts';
 import type { Progress } from '../../../src-main/core/contract/job.ts';
 import type { Project, Range } from '../../../src-main/core/contract/project.ts';
-import type { JobRecord, TakeSummary } from '../../../src-main/core/contract/records.ts';
+import type { JobRecord, ShownTake, TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { applyCommands } from '../../../src-main/core/edit/apply.ts';
 import type { Command } from '../../../src-main/core/edit/commands.ts';
 import { changeProject } from '../../../src-main/core/edit/diff.ts';
@@ -67,8 +67,10 @@ export class Session {
   settings = $state.raw<Settings | null>(null);
   library = $state.raw<LibraryStatus | null>(null);
   models = $state.raw<readonly Model[]>([]);
-  /** Takes of the open project, the latest first. */
+  /** The latest takes of the open project and of the current range, the latest first. */
   takes = $state.raw<readonly TakeSummary[]>([]);
+  /** All takes whose files are among the project's media; the same list for as long as they are the same. */
+  shownTakes = $state.raw<readonly ShownTake[]>([]);
   /** Waiting and running jobs of all projects, then what is over. */
   jobs = $state.raw<readonly JobRecord[]>([]);
   /** By job id, newer than the record's. */
@@ -105,6 +107,8 @@ export class Session {
   #inbox: Edited[] = [];
   #queue: Promise<unknown> = Promise.resolve();
   #toastCount = 0;
+  /** The project has made more takes than are read at once. */
+  #hasMoreTakes = false;
 
   constructor(client: ChannelClient<Api>) {
     this.client = client;
@@ -181,6 +185,8 @@ export class Session {
     this.rangeId = state.project.ranges[0]?.id ?? null;
     this.takeId = null;
     this.takes = [];
+    this.#hasMoreTakes = false;
+    this.shownTakes = [];
   }
 
   /**
@@ -248,13 +254,15 @@ export class Session {
   async readTakes(): Promise<void> {
     const projectId = this.project?.id;
     if (projectId === undefined) return;
-    const { items } = await this.client.api.takes.list({
-      projectId,
-      cursor: null,
-      limit: 200,
-      sort: 'created',
-    });
+    const page = { projectId, cursor: null, limit: 200, sort: 'created' } as const;
+    const { rangeId } = this;
+    const { list } = this.client.api.takes;
+    const [latest] = await Promise.all([list(page), this.#readShownTakes(projectId)]);
+    const ofRange = latest.next === null || rangeId === null ? null : await list({ ...page, rangeId });
     if (this.project?.id !== projectId) return;
+    this.#hasMoreTakes = latest.next !== null;
+    const older = ofRange?.items.filter(({ id }) => latest.items.every((take) => take.id !== id)) ?? [];
+    const items = [...latest.items, ...older];
     const isFirst = this.takes.length === 0;
     const known = this.takes;
     this.takes = items;
@@ -273,6 +281,7 @@ export class Session {
     this.rangeId = rangeId;
     this.takeId = this.#latestTake();
     this.selection = { ...this.selection, cells: null };
+    if (this.#hasMoreTakes) this.#ask(this.readTakes());
   }
 
   async readJobs(): Promise<void> {
@@ -303,6 +312,12 @@ export class Session {
 
   dismiss(id: number): void {
     this.toasts = this.toasts.filter((toast) => toast.id !== id);
+  }
+
+  async #readShownTakes(projectId: string): Promise<void> {
+    const { takes } = await this.client.api.takes.inMedia({ projectId });
+    if (this.project?.id !== projectId) return;
+    if (JSON.stringify(takes) !== JSON.stringify(this.shownTakes)) this.shownTakes = takes;
   }
 
   #step(verb: 'undo' | 'redo'): Promise<void> {
@@ -344,6 +359,7 @@ export class Session {
       this.#revision = revision;
       this.#confirmed = changeProject(this.#confirmed, change);
       this.steps = steps;
+      if (change.assets !== undefined) this.#ask(this.#readShownTakes(projectId));
     }
     this.#lay();
   }
@@ -357,6 +373,7 @@ export class Session {
       this.steps = state.steps;
       this.pusaPath = state.pusaPath;
       this.#lay();
+      await this.#readShownTakes(projectId);
     } catch (thrown) {
       this.fail(thrown);
     }

@@ -1,10 +1,9 @@
 import type { Asset, Clip, Project, Range } from '../../../src-main/core/contract/project.ts';
 import { toPusaError, type PusaError } from '../../../src-main/core/errors.ts';
 import { planRange, type RangePlan } from '../../../src-main/core/plan/range.ts';
-import type { TakeSummary } from '../../../src-main/core/contract/records.ts';
 import { coverRange, type CoveredFrame } from '../../../src-main/core/timeline/coverage.ts';
 import { cellMarks, type CellMark } from '../../../src-main/core/timeline/marks.ts';
-import { seenByRange } from '../../../src-main/core/timeline/own-takes.ts';
+import { seenByRange, type MadeTake } from '../../../src-main/core/timeline/own-takes.ts';
 
 /** A range with what core makes of it. `plan` is null where `error` says why it cannot run. */
 export interface WorkedRange {
@@ -155,9 +154,6 @@ interface Remembered {
   readonly takes: readonly MadeTake[];
   readonly worked: WorkedRange;
 }
-
-/** What is looked at of a project's takes. */
-type MadeTake = Pick<TakeSummary, 'rangeId' | 'fileHash'>;
 
 /** Works out ranges by core, once for each state of a range, the clips and the takes. */
 export class RangeWorks {

@@ -90,7 +90,7 @@ export class TimelineState {
     this.session.takes.filter(({ rangeId }) => rangeId === this.session.rangeId).slice(0, mostTakes),
   );
   readonly promoted: ReadonlySet<string> = $derived.by(
-    () => new Set(this.session.takes.flatMap(({ promotedClipId }) => promotedClipId ?? [])),
+    () => new Set(this.session.shownTakes.flatMap(({ promotedClipId }) => promotedClipId ?? [])),
   );
   readonly trackCount: number = $derived(Math.min(64, (this.scene?.tracks.length ?? 1) + this.extraTracks));
   readonly layout: Layout = $derived(
@@ -125,7 +125,7 @@ export class TimelineState {
   }
 
   worked(range: Range): WorkedRange {
-    return this.works.of(this.project!, range, this.session.takes);
+    return this.works.of(this.project!, range, this.session.shownTakes);
   }
 
   /** Called when another project is shown: as it was looked at last, at first with all of it in sight. */

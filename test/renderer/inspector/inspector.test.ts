@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../../src-main/core/contract/api/models.ts';
 import { errorCodes } from '../../../src-main/core/errors.ts';
+import type { MadeTake } from '../../../src-main/core/timeline/own-takes.ts';
 import type { WarningCode } from '../../../src-main/core/timeline/preflight.ts';
 import { inspector } from '../../../src-renderer/src/i18n/en/inspector.ts';
 import { queue } from '../../../src-renderer/src/i18n/en/queue.ts';
@@ -47,7 +48,7 @@ describe('whether a range can be generated', () => {
   const ready = {
     project: project(clip('s', picture, 0, 1)),
     range: range(17, [fixed]),
-    takes: [],
+    shownTakes: [],
     models: [model],
     connected: true,
   };
@@ -62,11 +63,14 @@ describe('whether a range can be generated', () => {
     const hash = 'cd'.repeat(32);
     const made = { ...video, id: 'made', hash };
     const of = project(clip('s', picture, 0, 1), clip('own', made, 0, 17, { track: 1 }));
-    const under = (takes: { readonly rangeId: string; readonly fileHash: string }[]): string | undefined =>
-      generateState({ ...ready, project: { ...of, assets: [picture, video, made] }, takes }).plan?.coverage[0]
-        ?.clipId;
+    const under = (shownTakes: MadeTake[]): string | undefined =>
+      generateState({ ...ready, project: { ...of, assets: [picture, video, made] }, shownTakes }).plan
+        ?.coverage[0]?.clipId;
     expect(under([])).toBe('own');
-    expect(under([{ rangeId: ready.range.id, fileHash: hash }])).toBe('s');
+    const take = { projectId: of.id, rangeId: ready.range.id, fileHash: hash };
+    expect(under([take])).toBe('s');
+    // A copy of the project has the same ranges, and takes of its own.
+    expect(under([{ ...take, projectId: 'copy' }])).toBe('own');
   });
 
   it('cannot, and says why', () => {
@@ -316,7 +320,7 @@ describe('the small world of the starter model', () => {
     const { plan } = generateState({
       project: of,
       range: ranged,
-      takes: [],
+      shownTakes: [],
       models: [model],
       connected: true,
     });

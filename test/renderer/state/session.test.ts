@@ -8,6 +8,7 @@ import { defaultSampler } from '../../../src-main/core/presets/defaults.ts';
 import { assetOf } from '../../../src-renderer/src/state/drag.svelte.ts';
 import { Session } from '../../../src-renderer/src/state/session.svelte.ts';
 import { until } from '../../core/small-studio.ts';
+import { assetRecord, hashOf, takeRecord } from '../../library/support.ts';
 import { follow } from './follow.svelte.ts';
 import { TestStudio } from './studio.ts';
 
@@ -145,6 +146,41 @@ describe('a session of a window', () => {
     expect(session.range?.start).toBe(40);
     await session.edit('Remove', [{ type: 'removeRange', rangeId: 'two' }]);
     expect(session.rangeId).toBe('one');
+  });
+
+  it('knows the takes on the timeline and of the range that is shown, however many came after them', async () => {
+    const { store } = studio.studio.context;
+    const projectId = session.project!.id;
+    const hash = hashOf('old');
+    await session.edit('Ranges', [addRange('many'), addRange('few', 40)]);
+    const asset = assetRecord('asset', { hash });
+    await store.transact(null, 'takes', (edit) => {
+      edit.put('assets', asset);
+      edit.put(
+        'takes',
+        takeRecord('old', projectId, { rangeId: 'few', fileHash: hash, promotedClipId: 'c' }),
+      );
+      for (let i = 0; i < 210; i++) {
+        const createdAt = new Date(Date.UTC(2027, 0, 1) + i).toISOString();
+        edit.put('takes', takeRecord(`new-${i}`, projectId, { rangeId: 'many', createdAt }));
+      }
+    });
+    await session.readTakes();
+    expect(session.takes).toHaveLength(200);
+    expect(session.shownTakes).toEqual([]);
+    session.showRange('few');
+    await until(() => session.takes.length === 201);
+    expect(session.takeId).toBe('old');
+
+    await session.edit('Asset', [{ type: 'addAssets', assets: [assetOf(asset)] }]);
+    await until(() => session.shownTakes.length === 1);
+    const shown = { id: 'old', projectId, rangeId: 'few', fileHash: hash, promotedClipId: 'c' };
+    expect(session.shownTakes).toEqual([shown]);
+    const before = session.shownTakes;
+    await session.readTakes();
+    expect(session.shownTakes).toBe(before);
+    await session.undo();
+    await until(() => session.shownTakes.length === 0);
   });
 
   it('keeps at most five messages', () => {

@@ -741,22 +741,8 @@ describe('a timeline of a window', () => {
     const under = (): (string | undefined)[] =>
       [0, 30, 80].map((frame) => timeline.worked(target).coverage[frame]?.clipId);
     expect(under()).toEqual(['own', 'own', 'own']);
-    session.takes = [
-      {
-        id: 't',
-        projectId: project.id,
-        rangeId: target.id,
-        fileHash: made.hash,
-        rating: 0,
-        tags: [],
-        promotedClipId: 'own',
-        createdAt: project.createdAt,
-        prompt: '',
-        width: 832,
-        height: 480,
-        fps: 16,
-        partial: false,
-      },
+    session.shownTakes = [
+      { id: 't', projectId: project.id, rangeId: target.id, fileHash: made.hash, promotedClipId: 'own' },
     ];
     expect(under()).toEqual(['c1', 'c4', 'c2']);
     expect(timeline.worked(target).plan?.coverage[50]?.clipId).toBe('own');

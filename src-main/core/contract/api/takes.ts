@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { MethodSpec } from '../channel/contract.ts';
 import { clipSchema, idSchema, rangeSchema } from '../project.ts';
-import { tagSchema, takeRecordSchema, takeSummarySchema } from '../records.ts';
+import { shownTakeSchema, tagSchema, takeRecordSchema, takeSummarySchema } from '../records.ts';
 import {
   idsSchema,
   nothing,
@@ -48,6 +48,13 @@ export const takeMethods = {
     }),
     output: pageOf(takeSummarySchema),
     writes: false,
+  },
+  /** Takes of any project whose files are among this one's media, however many it has made itself. */
+  'takes.inMedia': {
+    input: z.strictObject({ projectId: idSchema }),
+    output: z.strictObject({ takes: z.array(shownTakeSchema).max(100_000) }),
+    writes: false,
+    maxOutputValues: projectValues,
   },
   'takes.get': {
     input: z.strictObject({ takeId }),

@@ -18,6 +18,7 @@ export function smallStudio(first: Project): ChannelClient<Api> {
     },
     'takes.get': () => ({ sampler: { seed: 1_204_117 } }),
     'takes.list': () => ({ items: [], next: null, total: 0 }),
+    'takes.inMedia': () => ({ takes: [] }),
   };
   const api = new Proxy(
     {},
