@@ -85,13 +85,14 @@ async function sample(
 
 await rm(samples, { recursive: true, force: true });
 await mkdir(media, { recursive: true });
+const way = 'a blue star slides from right to left on a green meadow';
+const right = await picture('blue-star-right', 'start_end', 'first');
+const left = await picture('blue-star-left', 'start_end', 'last');
+const arrival = await clip('blue-star-arrives', 'start_end', 13, 16);
+await sample('first', 'First project', 'start-end', way, { image: right, endVideo: arrival });
+await sample('start-end', 'From here to there', 'start-end', way, { image: right, endImage: left });
 const slide = 'a blue cube slides from left to right on a green meadow';
-const left = await picture('blue-cube-left', 'start_end', 'first');
-const right = await picture('blue-cube-right', 'start_end', 'last');
-const whole = await clip('blue-cube', 'start_end', 0, 16);
-const arrival = await clip('blue-cube-arrives', 'start_end', 13, 16);
-await sample('first', 'First project', 'start-end', slide, { image: left, endVideo: arrival });
-await sample('start-end', 'From here to there', 'start-end', slide, { image: left, endImage: right });
+const whole = await clip('blue-cube', 'clip', 0, 16);
 await sample('complete', 'First and last frames kept', 'complete', slide, { video: whole });
 // The preset keeps more of the clip (0.7); words need more room to give it another colour.
 const recolour = { marks: '0-16=0.85', cfg: 3 };

@@ -69,7 +69,8 @@ def export_samples(folder: str) -> None:
     root = os.path.join(folder, "samples")
     wanted = {
         "image_to_video": lambda s: s.motion == "bounce" and s.language == "en",
-        "start_end": lambda s: s.motion == "slide_right" and s.language == "en",
+        "start_end": lambda s: (s.shape, s.background, s.motion, s.language) == ("star", "green meadow", "slide_left", "en"),
+        "clip": lambda s: s.motion == "slide_right" and s.language == "en",
         "extension": lambda s: s.motion == "grow" and s.language == "en",
         "transition_a": lambda s: s.motion == "slide_left" and s.language == "en",
         "colour_change": lambda s: (s.shape, s.colour, s.motion, s.target, s.language)

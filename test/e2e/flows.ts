@@ -49,6 +49,8 @@ export function studioFlows(open: () => Promise<Opened>): void {
     await studio.generated(1);
     expect(taken).toBeLessThanOrEqual(6);
     expect(await page.getByText('No result yet').count()).toBe(0);
+    // What was measured is the next forecast.
+    await page.getByText(/About (< )?\d+ s/).waitFor();
   });
 
   it('to a transition of two own clips in at most 8 actions', slow, async () => {

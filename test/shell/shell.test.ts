@@ -22,7 +22,7 @@ interface Answered {
 }
 
 const sample = join(root, 'resources/samples/first.pusa');
-const picture = join(root, 'resources/samples/media/blue-cube-left.png');
+const picture = join(root, 'resources/samples/media/blue-star-right.png');
 let folder: string;
 const running = new Set<Shell>();
 

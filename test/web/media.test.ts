@@ -11,7 +11,7 @@ import { clientOver, dialIn, send, type Answer } from './door.ts';
 import { leaks, serve, type Served } from './served.ts';
 
 const clip = join(root, 'resources/samples/media/blue-cube.mp4');
-const picture = join(root, 'resources/samples/media/blue-cube-left.png');
+const picture = join(root, 'resources/samples/media/blue-star-right.png');
 
 describe('media of the served application', () => {
   let served: Served;

@@ -45,6 +45,9 @@ export interface Forecast {
 /** Denoising's share of a job of which nothing but that can be estimated. */
 const usualShare = 0.75;
 
+/** Seconds below which such an estimate says nothing: setting up and calling the networks costs more than they do. */
+const leastOfBlock = 30;
+
 /** Models whose headers are remembered. */
 const mostModels = 50;
 
@@ -160,7 +163,8 @@ export class Forecasts {
       ?.gflops;
     if (speed === undefined || speed <= 0) return { seconds: null, basis: null };
     const denoise = operations(work) / (speed * 1e9);
-    return { seconds: (work.steps * denoise) / usualShare, basis: 'block' };
+    const seconds = (work.steps * denoise) / usualShare;
+    return seconds < leastOfBlock ? { seconds: null, basis: null } : { seconds, basis: 'block' };
   }
 
   #needsOf(model: ModelPackage, provider: Provider): Promise<ModelNeeds> {
