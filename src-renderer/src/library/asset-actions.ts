@@ -9,16 +9,19 @@ import { assetDrag, assetOf } from '../state/drag.svelte.ts';
 import { importFiles } from '../state/import-files.ts';
 import type { Session } from '../state/session.svelte.ts';
 import { tasks } from '../state/tasks.svelte.ts';
-import { dropAssets, insertionFrame } from '../timeline/edits.ts';
+import { clipFrames, dropAssets, freeFrame, insertionFrame } from '../timeline/edits.ts';
 import { confirm } from '../ui/confirm.svelte.ts';
 
-/** Puts media on the timeline where the playhead is. */
+/** Puts media on the timeline where the playhead is, or as soon after it as there is room for them. */
 export function addAtPlayhead(session: Session, ...assets: readonly Asset[]): void {
   const { project } = session;
   const [first] = assets;
   if (project === null || first === undefined) return;
-  const place = { start: insertionFrame(project, session.playhead), track: openTrack(0, project) };
-  const { commands, clipIds } = dropAssets(project, assets.map(assetOf), place, () => crypto.randomUUID());
+  const added = assets.map(assetOf);
+  const track = openTrack(0, project);
+  const frames = added.reduce((sum, asset) => sum + clipFrames(asset, project.fps), 0);
+  const start = freeFrame(project.clips, track, insertionFrame(project, session.playhead), frames);
+  const { commands, clipIds } = dropAssets(project, added, { start, track }, () => crypto.randomUUID());
   void session.edit(t('library.edit.add', { name: first.name }).slice(0, 200), commands);
   session.selection = { clipIds, cells: null };
 }

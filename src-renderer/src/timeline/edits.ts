@@ -37,6 +37,16 @@ export function insertionFrame(project: Pick<Project, 'clips' | 'tracks'>, playh
   return end === playhead + 1 ? end : playhead;
 }
 
+/** The first frame from one on where a track has room for so many frames: nothing that is there is covered. */
+export function freeFrame(clips: readonly Clip[], track: number, from: number, frames: number): number {
+  const there = clips.filter((clip) => clip.track === track).sort((a, b) => a.start - b.start);
+  let free = from;
+  for (const { start, frames: length } of there) {
+    if (start < free + frames && start + length > free) free = start + length;
+  }
+  return free;
+}
+
 /** Moves an end of clips to a frame inside them; `end` is the frame after the last. */
 export function trimTo(clips: readonly Clip[], edge: 'start' | 'end', to: number): Command[] {
   return clips.map(({ id }) => ({ type: 'trimClip', clipId: id, edge, to }));

@@ -18,6 +18,7 @@ import {
   clipsToSplit,
   dropAssets,
   gapAt,
+  freeFrame,
   insertionFrame,
   rippleDelete,
   slipTo,
@@ -787,6 +788,25 @@ describe('acts', () => {
     expect(insertionFrame(under, 9)).toBe(9);
     const hidden = { ...under, tracks: [{ track: 1, locked: false, hidden: true }] };
     expect(insertionFrame(hidden, 9)).toBe(10);
+  });
+
+  it('finds the next place with room on a track', () => {
+    const there = [
+      clip('a', 'a1', 0, 10),
+      clip('b', 'a1', 14, 6),
+      clip('c', 'a1', 15, 20),
+      clip('up', 'a1', 0, 90, 1),
+    ];
+    const places: readonly (readonly [from: number, frames: number, free: number])[] = [
+      [0, 4, 10],
+      [0, 5, 35],
+      [10, 4, 10],
+      [12, 3, 35],
+      [40, 3, 40],
+    ];
+    for (const [from, frames, free] of places) expect(freeFrame(there, 0, from, frames)).toBe(free);
+    expect(freeFrame(there, 1, 5, 1)).toBe(90);
+    expect(freeFrame([], 0, 5, 1)).toBe(5);
   });
 
   it('trims to the playhead without moving the pictures', () => {
