@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { workPhase } from '../core/contract/work-phase.ts';
 import { PusaError, toPusaError } from '../core/errors.ts';
 import { filesOf } from '../engine/weights/manifest.ts';
 import { modelName } from '../engine/weights/model-name.ts';
@@ -181,7 +182,7 @@ async function verify(id: string, { json, data }: Options): Promise<void> {
     verifyPackage(model, (done, total) => {
       if (signal.aborted)
         throw new PusaError('CANCELLED', 'The comparison was stopped.', 'Nothing was changed.');
-      report({ phase: 'Reading and comparing the files', done, total });
+      report({ phase: workPhase('compare'), done, total });
     }),
   );
   if (json === true) {

@@ -1,7 +1,26 @@
+import type { WorkKind, WorkPhase } from '../core/contract/work-phase.ts';
 import { size } from '../studio/downloads/space.ts';
 import type { TaskProgress } from '../studio/model-work/requests.ts';
 import { Speed } from '../studio/model-work/speed.ts';
 import { formatSeconds } from './terminal.ts';
+
+/** What it is doing, as a person reads it. */
+function phaseText({ kind, subject }: WorkPhase): string {
+  const texts: Record<WorkKind, string> = {
+    ask: 'Asking the server for sizes',
+    download: `Downloading ${subject}`.trimEnd(),
+    retry: subject,
+    reread: `Reading ${subject}, which is there already`,
+    read: 'Reading and hashing the files',
+    convert: `Converting ${subject}`,
+    copy: `Copying ${subject}`,
+    write: `Writing ${subject}`,
+    search: `Searching the best scales and writing ${subject}`,
+    merge: `Merging LoRAs and writing ${subject}`,
+    compare: 'Reading and comparing the files',
+  };
+  return texts[kind];
+}
 
 /** One line of bytes: `Downloading x.safetensors  4.1 GB of 14.3 GB · 35.2 MB a second · 4 min 50 s left`. */
 class ProgressLine {
@@ -9,8 +28,9 @@ class ProgressLine {
   #shown = 0;
   #phase = '';
 
-  show({ phase, done, total }: TaskProgress): void {
-    const rate = this.#speed.at(phase, done);
+  show({ phase: { kind, subject }, done, total }: TaskProgress): void {
+    const rate = this.#speed.at(kind, done);
+    const phase = phaseText({ kind, subject });
     if (!process.stderr.isTTY) {
       // A log wants a line a phase.
       if (phase !== this.#phase) process.stderr.write(`${phase}\n`);

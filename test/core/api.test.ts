@@ -162,7 +162,7 @@ const payloads: { readonly [E in EventName]: EventPayload<E> } = {
       id: 't',
       kind: 'download',
       label: 'Wan2.1 T2V 1.3B',
-      phase: 'Downloading',
+      phase: { kind: 'download', subject: 'wan.safetensors' },
       done: 5,
       total: 10,
       bytesPerSecond: 1e6,

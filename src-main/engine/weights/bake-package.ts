@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { workPhase, type WorkPhase } from '../../core/contract/work-phase.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { bakeFile, forgetJournal, type BakedFile } from './bake-file.ts';
 import {
@@ -28,8 +29,7 @@ import { bakedKey } from './model-metadata.ts';
 import { openPackage, packageHash, type ModelPackage } from './package.ts';
 
 export interface BakeProgress {
-  /** A short sentence. */
-  readonly phase: string;
+  readonly phase: WorkPhase;
   /** Of all bytes that the new package writes itself. */
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -214,11 +214,11 @@ async function bakeParts(source: ModelPackage, work: Work): Promise<ModelPackage
   );
 
   let before = 0;
-  const tell = (phase: string, done: number): void =>
+  const tell = (phase: WorkPhase, done: number): void =>
     options.onProgress?.({ phase, doneBytes: before + done, totalBytes });
   for (const file of copies) {
     await copyFile(source, part, file, options.signal, (done) =>
-      tell(`Copying ${basename(file.path)}`, done),
+      tell(workPhase('copy', basename(file.path)), done),
     );
     before += file.bytes;
   }
@@ -246,10 +246,9 @@ async function bakeParts(source: ModelPackage, work: Work): Promise<ModelPackage
 
 const fileNames: Record<Expert, string> = { high: 'diffusion-model', low: 'diffusion-model-low-noise' };
 
-function phaseOf({ precision, search, merged }: Baked): string {
-  const to = { F32: 'float32', F16: 'float16', int8: '8 bits', int4: '4 bits' }[precision];
-  const how = search ? ' with the best scales' : '';
-  return merged.length > 0 ? `Merging LoRAs and writing ${to}${how}` : `Writing ${to}${how}`;
+function phaseOf({ precision, search, merged }: Baked): WorkPhase {
+  const to = { F32: 'float32', F16: 'float16', int8: 'int8', int4: 'int4' }[precision];
+  return workPhase(merged.length > 0 ? 'merge' : search ? 'search' : 'write', to);
 }
 
 /** What the network says of itself, and how this file was made of it. */

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { workPhase, type WorkPhase } from '../../core/contract/work-phase.ts';
 import { toPusaError, type PusaError } from '../../core/errors.ts';
 import { hashFile } from '../../engine/weights/package.ts';
 import type { ModelServer } from './address.ts';
@@ -24,7 +25,7 @@ export interface SetOptions {
   /** Bytes of all files together; `total` is null while the server has not said all sizes. */
   readonly onBytes?: (done: number, total: number | null) => void;
   /** What is being done, a sentence. */
-  readonly onPhase?: (phase: string) => void;
+  readonly onPhase?: (phase: WorkPhase) => void;
   /** Told of each file, as it was asked for, when it is whole. */
   readonly onFile?: (file: WantedFile, done: DownloadedFile) => void | Promise<void>;
   /** Bytes that will be written there besides, once all files are there. */
@@ -53,7 +54,7 @@ export async function downloadSet(
   options: SetOptions,
 ): Promise<DownloadedFile[]> {
   const { signal, onBytes, onPhase } = options;
-  if (files.some(({ bytes }) => bytes === null)) onPhase?.('Asking the server for sizes');
+  if (files.some(({ bytes }) => bytes === null)) onPhase?.(workPhase('ask'));
   const known: WantedFile[] = [];
   for (const file of files) {
     const isKnown = file.bytes !== null && (file.sha256 !== null || !(await isThere(folder, file)));
@@ -90,7 +91,7 @@ export async function downloadSet(
       const index = next++;
       const file = known[index]!;
       const here = await wholeFile(folder, file, all, onPhase);
-      if (here === null) onPhase?.(`Downloading ${nameOf(file.path)}`);
+      if (here === null) onPhase?.(workPhase('download', nameOf(file.path)));
       const result =
         here ??
         (await downloadFile(server, file, placeOf(folder, file), {
@@ -100,7 +101,7 @@ export async function downloadSet(
             totals[index] = total ?? totals[index] ?? null;
             tell();
           },
-          onNote: (sentence) => onPhase?.(sentence),
+          onNote: (sentence) => onPhase?.(workPhase('retry', sentence)),
           ...(options.patience === undefined ? {} : { patience: options.patience }),
         }));
       results[index] = result;
@@ -168,7 +169,7 @@ async function wholeFile(
 ): Promise<DownloadedFile | null> {
   const { bytes, sha256 } = file;
   if (bytes === null || sha256 === null || !(await isThere(folder, file))) return null;
-  onPhase?.(`Reading ${nameOf(file.path)}, which is there already`);
+  onPhase?.(workPhase('reread', nameOf(file.path)));
   const path = placeOf(folder, file);
   const found = await hashFile(path, () => signal.throwIfAborted());
   return found === sha256 ? { path, bytes, sha256 } : null;

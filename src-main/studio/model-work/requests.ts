@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { WorkPhase } from '../../core/contract/work-phase.ts';
 import { bakeSchema, importSchema, modelTaskSchema } from '../../core/contract/api/model-work.ts';
 import { pathSchema } from '../../core/contract/api/common.ts';
 import { idSchema } from '../../core/contract/project.ts';
@@ -14,7 +15,11 @@ export type TaskRequest = z.infer<typeof requestSchema>;
 export type RequestOf<K extends TaskRequest['kind']> = Extract<TaskRequest, { kind: K }>;
 
 /** A task as it is kept on the disk. */
-const keptTaskSchema = z.strictObject({ task: modelTaskSchema, request: requestSchema });
+const keptTaskSchema = z.strictObject({
+  // A phase is only shown: one that is not known is none.
+  task: modelTaskSchema.extend({ phase: modelTaskSchema.shape.phase.catch(null) }),
+  request: requestSchema,
+});
 export type KeptTask = z.infer<typeof keptTaskSchema>;
 
 /** `model-tasks.json`. */
@@ -26,7 +31,7 @@ export type KeptTasks = z.infer<typeof keptTasksSchema>;
 
 /** How far a task is. `total` is null while it is not known. */
 export interface TaskProgress {
-  readonly phase: string;
+  readonly phase: WorkPhase;
   readonly done: number;
   readonly total: number | null;
 }

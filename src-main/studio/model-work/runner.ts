@@ -1,5 +1,6 @@
 import { rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { workPhase } from '../../core/contract/work-phase.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { bakePackage } from '../../engine/weights/bake-package.ts';
 import { filesBelow, importPackage, type ImportOptions } from '../../engine/weights/import-package.ts';
@@ -128,15 +129,15 @@ export class ModelRunner implements TaskRunner {
     const here = await filesHere(own, entry);
     const missing = entry.files.filter((file) => !here.has(file));
     const made = join(folders.unfinished, entry.id);
-    let phase = 'Downloading';
+    let phase = workPhase('download');
     let done = 0;
     let total: number | null = null;
     const tell = (): void => report({ phase, done, total });
     await downloadSet(this.#at.server(), missing, folders.downloads, {
       signal,
       besides: Math.max(0, convertedBytesOf(entry) - (await folderBytes(made))),
-      onPhase: (sentence) => {
-        phase = sentence;
+      onPhase: (now) => {
+        phase = now;
         tell();
       },
       onBytes: (bytes, all) => {
@@ -224,8 +225,8 @@ export class ModelRunner implements TaskRunner {
       return await importPackage(folder ?? dirname(first ?? made), {
         ...options,
         into: made,
-        onConvert: (file, done, total) => report({ phase: `Converting ${file}`, done, total }),
-        onBytes: (done, total) => report({ phase: 'Reading and hashing the files', done, total }),
+        onConvert: (file, done, total) => report({ phase: workPhase('convert', file), done, total }),
+        onBytes: (done, total) => report({ phase: workPhase('read'), done, total }),
       });
     } catch (thrown) {
       // What was converted stays for the next time.
@@ -257,7 +258,7 @@ export class ModelRunner implements TaskRunner {
     const { dataFolder, places } = this.#at;
     await verifyPackage(await findModel(dataFolder, places, model), (done, total) => {
       signal.throwIfAborted();
-      report({ phase: 'Reading and comparing the files', done, total });
+      report({ phase: workPhase('compare'), done, total });
     });
     return model;
   }

@@ -12,7 +12,7 @@ import {
   type TaskRequest,
   type TaskRunner,
 } from './requests.ts';
-import { kindOf, Speed } from './speed.ts';
+import { Speed } from './speed.ts';
 
 /** Progress is told no more often than this. */
 const tellEveryMs = 250;
@@ -90,7 +90,7 @@ export class ModelTasks {
       id: randomUUID(),
       kind: request.kind,
       label: label.slice(0, 200),
-      phase: '',
+      phase: null,
       done: 0,
       total: null,
       bytesPerSecond: null,
@@ -204,7 +204,7 @@ export class ModelTasks {
       try {
         await this.#change(entry, { state: 'running', error: null, bytesPerSecond: null });
         const model = await this.#runner.run(entry.request, abort.signal, this.#reporter(entry));
-        after = { state: 'done', model, phase: '', error: null, finishedAt: now() };
+        after = { state: 'done', model, phase: null, error: null, finishedAt: now() };
       } catch (thrown) {
         after = this.#closing
           ? { state: 'running' }
@@ -235,9 +235,9 @@ export class ModelTasks {
       }
     };
     return ({ phase, done, total }) => {
-      const bytesPerSecond = speed.at(phase, done);
-      const isNew = kindOf(phase) !== kindOf(entry.task.phase);
-      entry.task = { ...entry.task, phase: phase.slice(0, 1000), done, total, bytesPerSecond };
+      const bytesPerSecond = speed.at(phase.kind, done);
+      const isNew = phase.kind !== entry.task.phase?.kind;
+      entry.task = { ...entry.task, phase, done, total, bytesPerSecond };
       if (timer !== null) {
         if (!isNew) return;
         clearTimeout(timer);

@@ -1,18 +1,13 @@
 import type { Model } from '../../../src-main/core/contract/api/models.ts';
+import type { WorkPhase } from '../../../src-main/core/contract/work-phase.ts';
 import { currentLanguage, t } from '../i18n/index.svelte.ts';
 import { en } from '../i18n/en/index.ts';
 import type { TextKey } from '../i18n/index.svelte.ts';
 
-/** What a task is doing, in the window's language: by its sentence where that is known, else as the studio says it. */
-export function phaseText(phase: string): string {
-  if (currentLanguage() === 'en') return phase === '' ? t('models.state.running') : phase;
-  const [, verb = '', rest = ''] = /^(\w+)\b\s*(.*?)\.?$/u.exec(phase) ?? [];
-  const key = `models.phase.${verb.toLowerCase()}`;
-  if (!isKey(key)) return phase === '' ? t('models.state.running') : phase;
-  // A file's name is a name in any language.
-  const file = /"([^"]+)"|(\S+\.(?:safetensors|gguf|pth|pt|json|model))/u.exec(rest);
-  const name = file?.[1] ?? file?.[2];
-  return name === undefined ? t(key) : `${t(key)} ${name}`;
+/** What a task is doing, in the window's language. */
+export function phaseText(phase: WorkPhase | null): string {
+  if (phase === null) return t('models.state.running');
+  return t(`models.phase.${phase.kind}`, { subject: phase.subject }).trimEnd();
 }
 
 function isKey(key: string): key is TextKey {

@@ -59,7 +59,7 @@ function task(more: Partial<ModelTask> = {}): ModelTask {
     id: 't',
     kind: 'download',
     label: 'Wan',
-    phase: 'Downloading',
+    phase: { kind: 'download', subject: '' },
     done: 0,
     total: null,
     bytesPerSecond: null,
@@ -394,13 +394,14 @@ describe('the catalogue', () => {
 
 describe('words', () => {
   it('tell what is done in the window’s language, and names as they are', () => {
-    expect(phaseText('Downloading wan.safetensors')).toBe('Downloading wan.safetensors');
+    const file = { kind: 'download', subject: 'wan.safetensors' } as const;
+    expect(phaseText(file)).toBe('Downloading wan.safetensors');
     try {
       setLanguage('zh-CN');
-      expect(phaseText('Downloading wan.safetensors')).toBe('正在下载 wan.safetensors');
-      expect(phaseText('Reading')).toBe('正在读取');
-      expect(phaseText('Something nobody foresaw.')).toBe('Something nobody foresaw.');
-      expect(phaseText('')).toBe('进行中');
+      expect(phaseText(file)).toBe('正在下载 wan.safetensors');
+      expect(phaseText({ kind: 'read', subject: '' })).toBe('正在读取并校验文件');
+      expect(phaseText({ kind: 'download', subject: '' })).toBe('正在下载');
+      expect(phaseText(null)).toBe('进行中');
       expect(recommendedText({ steps: 10, cfg: 2 })).toBe('10 步 · CFG 2');
     } finally {
       setLanguage('en');

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { errorSchema } from '../job.ts';
 import { idSchema } from '../project.ts';
+import { workPhaseSchema } from '../work-phase.ts';
 import { pathSchema } from './common.ts';
 
 const bytes = z.int().min(0);
@@ -20,8 +21,8 @@ export const modelTaskSchema = z.strictObject({
   kind: z.enum(modelTaskKinds),
   /** What it works on, as a person calls it: the entry's name, the model's name. */
   label: z.string().min(1).max(200),
-  /** What it is doing, a short English sentence; empty before it began. */
-  phase: z.string().max(1000),
+  /** What it is doing; null before it began and after it ended. */
+  phase: workPhaseSchema.nullable(),
   /** Bytes of the present phase; of a download, of all its files together. */
   done: bytes,
   total: bytes.nullable(),
