@@ -5,7 +5,7 @@ import { PusaError } from '../core/errors.ts';
 import { bakePackage } from '../engine/weights/bake-package.ts';
 import { bakePrecisions, type BakePrecision } from '../engine/weights/bake-plan.ts';
 import { expertOf, expertsOf, filesOf, type Manifest } from '../engine/weights/manifest.ts';
-import { size } from '../studio/downloads/space.ts';
+import { formatBytes } from '../core/units.ts';
 import { findModel, listShelf } from '../studio/model-shelf.ts';
 import { modelFolders, shelvePackage } from '../studio/model-work/model-folders.ts';
 import { Sources } from '../studio/model-work/sources.ts';
@@ -104,7 +104,7 @@ async function bake(id: string, flags: BakeFlags): Promise<void> {
   const experts = manifest.lowNoise === undefined ? '' : ' in two experts';
   process.stdout.write(
     `${[
-      `Done in ${formatSeconds(seconds)}: ${size(ditBytes(manifest))} of diffusion model${experts}.`,
+      `Done in ${formatSeconds(seconds)}: ${formatBytes(ditBytes(manifest))} of diffusion model${experts}.`,
       ...errorLines(layers),
     ].join('\n')}\n`,
   );
@@ -127,7 +127,7 @@ function whatItDoes(manifest: Manifest, precision: BakePrecision, merges: boolea
     F32: 'to float32',
   }[precision];
   const lines = [
-    `Writes the large matrices of "${manifest.name}" (${size(ditBytes(manifest))}) ${to}. Norms, modulation, embeddings and the head stay as they are.`,
+    `Writes the large matrices of "${manifest.name}" (${formatBytes(ditBytes(manifest))}) ${to}. Norms, modulation, embeddings and the head stay as they are.`,
   ];
   if (loras.length > 0) {
     lines.push(

@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { PusaError } from '../core/errors.ts';
 import { huggingFace, parseMirror, type ModelServer } from '../studio/downloads/address.ts';
 import { entryNamed, readCatalogue } from '../studio/downloads/catalogue.ts';
-import { freeBytesAt, size } from '../studio/downloads/space.ts';
+import { formatBytes } from '../core/units.ts';
+import { freeBytesAt } from '../studio/downloads/space.ts';
 import { describeEntry } from '../studio/model-work/catalogue-entry.ts';
 import { modelFolders } from '../studio/model-work/model-folders.ts';
 import { OwnFiles } from '../studio/model-work/own-files.ts';
@@ -103,13 +104,13 @@ async function list(flags: DownloadFlags): Promise<void> {
       model !== null
         ? 'here'
         : missingBytes < bytes
-          ? `${about}${size(missingBytes)} of ${about}${size(bytes)} to download`
-          : `${about}${size(bytes)}`;
+          ? `${about}${formatBytes(missingBytes)} of ${about}${formatBytes(bytes)} to download`
+          : `${about}${formatBytes(bytes)}`;
     const names = [...new Set(licences.map((licence) => `${licence.name} (${licence.url})`))];
     process.stdout.write(`${id}\n  ${name}: ${state}\n  ${purpose}\n  Licence: ${names.join(', ')}\n\n`);
   }
   process.stdout.write(
-    `They go to ${downloads}${freeBytes === null ? '' : `, where ${size(freeBytes)} are free`}; --to chooses another folder.\nNext: npm run pusa -- models download ${entries[0]?.id ?? 'ENTRY'}\n`,
+    `They go to ${downloads}${freeBytes === null ? '' : `, where ${formatBytes(freeBytes)} are free`}; --to chooses another folder.\nNext: npm run pusa -- models download ${entries[0]?.id ?? 'ENTRY'}\n`,
   );
 }
 
@@ -129,11 +130,11 @@ async function get(id: string, flags: DownloadFlags): Promise<void> {
     const { base } = at.server();
     process.stderr.write(
       [
-        `${entry.name}: ${about}${size(missingBytes)} to download of ${about}${size(bytes)}, from ${base === huggingFace ? 'huggingface.co' : base} to ${downloads}.`,
+        `${entry.name}: ${about}${formatBytes(missingBytes)} to download of ${about}${formatBytes(bytes)}, from ${base === huggingFace ? 'huggingface.co' : base} to ${downloads}.`,
         ...(convertedBytes === 0
           ? []
           : [
-              `Then ${size(convertedBytes)} more are written once, to convert what cannot be used as it comes.`,
+              `Then ${formatBytes(convertedBytes)} more are written once, to convert what cannot be used as it comes.`,
             ]),
         ...licences.map((one) => `${one.of}: ${one.name}, ${one.url}`),
         'By downloading you accept these licences. Ctrl+C stops; the same command goes on.',

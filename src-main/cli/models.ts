@@ -6,7 +6,7 @@ import { filesOf } from '../engine/weights/manifest.ts';
 import { modelName } from '../engine/weights/model-name.ts';
 import { openPackage, verifyPackage } from '../engine/weights/package.ts';
 import { defaultDataFolder } from '../studio/data-folder.ts';
-import { size } from '../studio/downloads/space.ts';
+import { formatBytes } from '../core/units.ts';
 import { inspectFile, shownInspection } from '../studio/model-work/inspect.ts';
 import { freeId } from '../studio/model-work/model-folders.ts';
 import { planRemoval, removeModel } from '../studio/model-work/removal.ts';
@@ -96,7 +96,7 @@ async function list({ json, data }: Options): Promise<void> {
   for (const row of rows) {
     const what =
       row.unusable ??
-      `${row.name}, ${size(row.bytes)}, ${row.native.width} × ${row.native.height}, ${row.native.frames} frames at ${row.native.fps} fps`;
+      `${row.name}, ${formatBytes(row.bytes)}, ${row.native.width} × ${row.native.height}, ${row.native.frames} frames at ${row.native.fps} fps`;
     process.stdout.write(
       `${row.id.padEnd(20)} ${what}${row.bundled ? ' (comes with the application)' : ''}\n`,
     );
@@ -116,7 +116,7 @@ async function inspect(file: string, { json }: Options): Promise<void> {
     report;
   const stored = Object.entries(formats).map(([name, count]) => `${name} (${count})`);
   const lines = [
-    ['File', `${basename(path)}, ${format}, ${size(bytes)}`],
+    ['File', `${basename(path)}, ${format}, ${formatBytes(bytes)}`],
     ['Is', what ?? ''],
     ...Object.entries(details),
     ...(tensors === 0 ? [] : [['Tensors', `${tensors}, ${(parameters / 1e6).toFixed(1)} million numbers`]]),
@@ -125,7 +125,7 @@ async function inspect(file: string, { json }: Options): Promise<void> {
       'Used',
       inPlace
         ? 'where it lies'
-        : `after converting it to float16 once, which takes ${size(convertedBytes)} more`,
+        : `after converting it to float16 once, which takes ${formatBytes(convertedBytes)} more`,
     ],
   ];
   process.stdout.write(
@@ -202,13 +202,13 @@ async function remove(id: string, flags: Options & { readonly dryRun?: true }): 
       print({ id, bytes, deleted: deletes, kept: keeps });
       return;
     }
-    process.stdout.write(`Removed; ${size(bytes)} are free again.\n`);
+    process.stdout.write(`Removed; ${formatBytes(bytes)} are free again.\n`);
   } else if (json === true) {
     print({ id, frees, deletes, keeps });
     return;
   } else {
-    process.stdout.write(`Would free ${size(frees)}.\n`);
-    for (const { path, bytes } of deletes) process.stdout.write(`Goes:  ${path} (${size(bytes)})\n`);
+    process.stdout.write(`Would free ${formatBytes(frees)}.\n`);
+    for (const { path, bytes } of deletes) process.stdout.write(`Goes:  ${path} (${formatBytes(bytes)})\n`);
   }
   for (const { path, why } of keeps) process.stdout.write(`Stays: ${path}. ${why}\n`);
 }

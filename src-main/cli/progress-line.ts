@@ -1,5 +1,5 @@
 import type { WorkKind, WorkPhase } from '../core/contract/work-phase.ts';
-import { size } from '../studio/downloads/space.ts';
+import { formatBytes } from '../core/units.ts';
 import type { TaskProgress } from '../studio/model-work/requests.ts';
 import { Speed } from '../studio/model-work/speed.ts';
 import { formatSeconds } from './terminal.ts';
@@ -42,8 +42,8 @@ class ProgressLine {
     [this.#shown, this.#phase] = [now, phase];
     const left = rate !== null && rate > 0 && total !== null ? (total - done) / rate : null;
     const text = [
-      `${phase}  ${size(done)}${total === null ? '' : ` of ${size(total)}`}`,
-      ...(rate === null ? [] : [`${size(rate)} a second`]),
+      `${phase}  ${formatBytes(done)}${total === null ? '' : ` of ${formatBytes(total)}`}`,
+      ...(rate === null ? [] : [`${formatBytes(rate)} a second`]),
       ...(left === null ? [] : [`${formatSeconds(left)} left`]),
     ].join(' · ');
     process.stderr.write(`\r\u001b[2K${text.slice(0, Math.max(20, process.stderr.columns - 1))}`);

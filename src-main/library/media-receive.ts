@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { formatBytes } from '../core/units.ts';
 import { PusaError } from '../core/errors.ts';
 import { flushFolder, writeNew } from '../files/durable.ts';
 import { listSequence } from '../media/sequence.ts';
@@ -121,10 +122,9 @@ export async function freeBytes(folder: string): Promise<number> {
 
 /** The error for media that cannot fit, told before anything is written. */
 export function tooLittleSpace(folder: string, needed: number, free: number): PusaError {
-  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
   return new PusaError(
     'DISK_FULL',
-    `The disk of “${folder}” has ${megabytes(free)} left, and ${megabytes(needed)} are needed.`,
+    `The disk of “${folder}” has ${formatBytes(free)} left, and ${formatBytes(needed)} are needed.`,
     'Free some space or choose another disk, and try again; nothing was written.',
   );
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { link, mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { formatBytes } from '../../core/units.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { lockFolder } from '../pipeline/lock.ts';
 import { cancelled, leftBehind, workFilesOf } from './bake-file.ts';
@@ -101,10 +102,9 @@ export async function checkSpace(part: string, paths: readonly string[], totalBy
   const { bavail, bsize } = await statfs(part);
   const needed = totalBytes - there;
   if (bavail * bsize >= needed) return;
-  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new PusaError(
     'DISK_FULL',
-    `The baked model takes ${gigabytes(totalBytes)}, and ${gigabytes(bavail * bsize)} are free on its disk.`,
+    `The baked model takes ${formatBytes(totalBytes)}, and ${formatBytes(bavail * bsize)} are free on its disk.`,
     'Free space there, choose a folder on another disk, or bake to fewer bits.',
   );
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, realpath, rename, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { formatBytes } from '../../core/units.ts';
 import { PusaError, toPusaError } from '../../core/errors.ts';
 import { isInPlace, type Checkpoint } from './checkpoint.ts';
 import { convertCheckpoint, convertedBytes } from './convert.ts';
@@ -310,7 +311,7 @@ async function checkSpace(missing: readonly Conversion[]): Promise<void> {
   const names = missing.map(({ checkpoint }) => `"${basename(checkpoint.path)}"`).join(' and ');
   throw new PusaError(
     'DISK_FULL',
-    `${names} cannot be used as stored and must be converted, which takes ${(bytes / 1e9).toFixed(1)} GB on the disk of "${dirname(first.path)}"; ${((bavail * bsize) / 1e9).toFixed(1)} GB are free.`,
+    `${names} cannot be used as stored and must be converted, which takes ${formatBytes(bytes)} on the disk of "${dirname(first.path)}"; ${formatBytes(bavail * bsize)} are free.`,
     'Free space there, or take the fp16 or bf16 files of the same model, which are used where they lie.',
   );
 }

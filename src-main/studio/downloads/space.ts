@@ -1,6 +1,7 @@
 import { stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { PusaError } from '../../core/errors.ts';
+import { formatBytes } from '../../core/units.ts';
 
 /** Left free on every disk: a system without any space stops working. */
 const reserveBytes = 256 * 2 ** 20;
@@ -21,14 +22,9 @@ export async function requireSpace(folder: string, bytes: number, what: string):
   if (bytes === 0 || free === null || free >= bytes + reserveBytes) return;
   throw new PusaError(
     'DISK_FULL',
-    `${what} takes ${size(bytes)} more on the disk of "${folder}"; ${size(free)} are free.`,
+    `${what} takes ${formatBytes(bytes)} more on the disk of "${folder}"; ${formatBytes(free)} are free.`,
     'Free some space there, or choose a folder on another disk.',
   );
-}
-
-/** Bytes in words: `9.8 GB`. */
-export function size(bytes: number): string {
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 async function nearestFolder(folder: string): Promise<string | null> {

@@ -15,18 +15,6 @@ export function formatDuration(
   return `${Math.floor(rounded / 60)} ${units.h}${rest === 0 ? '' : ` ${rest} ${units.min}`}`;
 }
 
-/** "640 KB", "15.8 GB": powers of ten, as file managers count. */
-export function formatBytes(bytes: number): string {
-  const names = ['B', 'KB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < names.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 || value >= 99.5 ? Math.round(value) : trimZeros(value, 1)} ${names[unit]}`;
-}
-
 /** At most that many digits after the point, none that say nothing: 3, 1.4, 16.67. */
 export function trimZeros(value: number, digits = 2): string {
   return String(Number(value.toFixed(digits)));

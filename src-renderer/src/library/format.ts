@@ -1,17 +1,3 @@
-const units = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
-
-/** Bytes as a person reads them: three digits that count, powers of a thousand. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  const digits = unit === 0 || value >= 99.5 ? 0 : value >= 9.95 ? 1 : 2;
-  return `${value.toFixed(digits)} ${units[unit] ?? 'TB'}`;
-}
-
 /** Seconds as `0:05`, `12:34`, `1:02:03`; the last second is rounded. */
 export function formatDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

@@ -301,7 +301,7 @@ describe('refusals', () => {
     const target = join(disk!, 'model');
     const error = await refusal(bakePackage(starter, target, { id: 'baked', precision: 'int8' }));
     expect(error.code).toBe('DISK_FULL');
-    expect(error.message).toMatch(/^The baked model takes 0\.0 GB, and 0\.0 GB are free/);
+    expect(error.message).toMatch(/^The baked model takes 12\.8 MB, and 4\.\d\d MB are free/);
     expect(await readdir(`${target}.part`)).toEqual([]);
   });
 });

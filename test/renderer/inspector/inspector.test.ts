@@ -9,12 +9,7 @@ import { queue } from '../../../src-renderer/src/i18n/en/queue.ts';
 import { inspector as inspectorZh } from '../../../src-renderer/src/i18n/zh/inspector.ts';
 import { queue as queueZh } from '../../../src-renderer/src/i18n/zh/queue.ts';
 import { loraControl, keepsCells, publishedDefaults } from '../../../src-renderer/src/inspector/defaults.ts';
-import {
-  formatBytes,
-  formatDuration,
-  tokenState,
-  trimZeros,
-} from '../../../src-renderer/src/inspector/format.ts';
+import { formatDuration, tokenState, trimZeros } from '../../../src-renderer/src/inspector/format.ts';
 import { generateState, modelOf } from '../../../src-renderer/src/inspector/generate.ts';
 import { errorText } from '../../../src-renderer/src/inspector/messages.ts';
 import { summarizeCells } from '../../../src-renderer/src/inspector/selection.ts';
@@ -179,15 +174,6 @@ describe('figures', () => {
     [3599, '1 h'],
     [7500, '2 h 5 min'],
   ])('%d seconds are "%s"', (seconds, text) => expect(formatDuration(seconds, units)).toBe(text));
-
-  it.each([
-    [0, '0 B'],
-    [999, '999 B'],
-    [1500, '1.5 KB'],
-    [15_800_000_000, '15.8 GB'],
-    [999_700, '1 MB'],
-    [640_000, '640 KB'],
-  ])('%d bytes are "%s"', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
 
   it('has no zeros that say nothing', () => {
     expect([1.4, 3, 16.6667, 0.1 + 0.2].map((value) => trimZeros(value))).toEqual([

@@ -1,12 +1,8 @@
+import { formatBytes } from '../../../src-main/core/units.ts';
 import { timelineEnd } from '../../../src-main/core/timeline/tracks.ts';
 import { describe, expect, it } from 'vitest';
 import { exportOf, stretchOf, type ExportForm } from '../../../src-renderer/src/export/export.ts';
-import {
-  formatBytes,
-  formatDuration,
-  formatFps,
-  parseTags,
-} from '../../../src-renderer/src/library/format.ts';
+import { formatDuration, formatFps, parseTags } from '../../../src-renderer/src/library/format.ts';
 import { Paged, type PageOf } from '../../../src-renderer/src/library/paged.svelte.ts';
 import { bytesOf, collect, fileName } from '../../../src-renderer/src/state/bytes.ts';
 import { until } from '../../core/small-studio.ts';

@@ -75,7 +75,7 @@ export const models: Record<keyof typeof en, string> = {
   'models.verified': '{name}：所有文件完好无损。',
   'models.phase.ask': '正在询问服务器',
   'models.phase.download': '正在下载 {subject}',
-  'models.phase.retry': '下载受阻，正在重试',
+  'models.phase.retry': '下载受阻：{subject}',
   'models.phase.reread': '正在读取已有的 {subject}',
   'models.phase.read': '正在读取并校验文件',
   'models.phase.convert': '正在转换 {subject}',
