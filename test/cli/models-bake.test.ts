@@ -37,7 +37,7 @@ describe('models bake', () => {
     );
     expect(first.err).toMatch(/^Writes the large matrices of "Pusa Studio Starter" \(8\.01 MB\) to 8 bits/);
     expect(first.err).toContain('Merges starter_pusa_lora: its strength is fixed from then on.');
-    expect(first.out).toMatch(/Done in .+: 4\.9 MB of diffusion model\./);
+    expect(first.out).toMatch(/Done in .+: 4\.92 MB of diffusion model\./);
     expect(first.out).toMatch(/Its weights differ from the original's by 0\.\d\d %/);
     expect(first.out).toContain('"small" is ready.');
     expect(first.status).toBe(0);
