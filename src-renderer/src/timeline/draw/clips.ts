@@ -22,7 +22,7 @@ const pictureWidth = 14;
 const nameWidth = 30;
 const labelHeight = 17;
 /** More clips than this on one track are too narrow for pictures. */
-const mostPictured = 90;
+const mostPictured = 64;
 /** Rates closer than this share are taken as one, as the pre-flight does. */
 const rateTolerance = 0.002;
 
