@@ -1,6 +1,6 @@
 const names = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
 
-/** Bytes as a person reads them, three digits that count, in powers of a thousand as file managers have them: `15.9 MB`. */
+/** Bytes as a person reads them, with three digits that count and powers of a thousand: `15.9 MB`. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -30,8 +30,8 @@ export interface VisibleRun {
 
 /**
  * What is seen of the clips in a stretch of the timeline, in order; where nothing lies is left out. Track 0 is the
- * lowest; hidden tracks are not there. Where clips of one track overlap, the one that starts later is seen; of two that start together, the later
- * in the project's list. Costs n log n for n clips, however long they are.
+ * lowest; hidden tracks are not there. Where clips of one track overlap, the one that starts later is seen; of two that
+ * start together, the later in the project's list. Costs n log n for n clips, however long they are.
  * @param stretch any number of frames
  * @throws PROJECT_INVALID for clips without an asset or with impossible numbers
  */

@@ -45,7 +45,7 @@ export interface Forecast {
 /** Denoising's share of a job of which nothing but that can be estimated. */
 const usualShare = 0.75;
 
-/** Seconds below which such an estimate says nothing: setting up and calling the networks costs more than they do. */
+/** Seconds below which it is not told: it leaves out setting up and calling the networks (0.2 s were told for 5.6). */
 const leastOfBlock = 30;
 
 /** Models whose headers are remembered. */

@@ -261,6 +261,8 @@ export class Session {
     const ofRange = latest.next === null || rangeId === null ? null : await list({ ...page, rangeId });
     if (this.project?.id !== projectId) return;
     this.#hasMoreTakes = latest.next !== null;
+    // Meanwhile another range was chosen, whose older takes are not among these.
+    if (this.#hasMoreTakes && this.rangeId !== rangeId) return this.readTakes();
     const older = ofRange?.items.filter(({ id }) => latest.items.every((take) => take.id !== id)) ?? [];
     const items = [...latest.items, ...older];
     const isFirst = this.takes.length === 0;
@@ -394,6 +396,7 @@ export class Session {
     if (project?.ranges.some(({ id }) => id === this.rangeId) === false) {
       this.rangeId = project.ranges[0]?.id ?? null;
       this.takeId = this.#latestTake();
+      if (this.#hasMoreTakes) this.#ask(this.readTakes());
     }
   }
 

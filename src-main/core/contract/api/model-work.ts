@@ -21,7 +21,7 @@ export const modelTaskSchema = z.strictObject({
   kind: z.enum(modelTaskKinds),
   /** What it works on, as a person calls it: the entry's name, the model's name. */
   label: z.string().min(1).max(200),
-  /** What it is doing; null before it began and after it ended. */
+  /** What it is doing; null before it began and once it is done. */
   phase: workPhaseSchema.nullable(),
   /** Bytes of the present phase; of a download, of all its files together. */
   done: bytes,
